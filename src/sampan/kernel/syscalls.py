@@ -1,4 +1,4 @@
-"""Thin ctypes doors to the system calls that Python lacks. Each raises OSError with errno and returns what the call does.
+"""Thin ctypes doors to the system calls that Python lacks. Each raises OSError with errno, returns what the call does.
 
 Imported by the monitor too, so this module imports nothing but ctypes and os.
 """
