@@ -1,16 +1,16 @@
 """Where everything lies. The only module that forms paths below the two roots.
 
-    data-root/                       durable
-      sampan.db                      rows (SQLite, WAL)
-      blobs/<algorithm>/<hex>        content, as received
-      ingest/<name>                  content on its way in
-      snapshots/<n>/fs, work         unpacked layers and container layers
-      containers/<id>/               log files, hosts, hostname, resolv.conf
-      volumes/<name>/_data
-    exec-root/                       may vanish at a boot
-      monitor.sock, monitor/         the monitor's socket and its own state
-      runtime/                       the OCI runtime's --root
-      bundles/<id>/config.json, rootfs/, exec-<id>.json
+data-root/                       durable
+  sampan.db                      rows (SQLite, WAL)
+  blobs/<algorithm>/<hex>        content, as received
+  ingest/<name>                  content on its way in
+  snapshots/<n>/fs, work         unpacked layers and container layers
+  containers/<id>/               log files, hosts, hostname, resolv.conf
+  volumes/<name>/_data
+exec-root/                       may vanish at a boot
+  monitor.sock, monitor/         the monitor's socket and its own state
+  runtime/                       the OCI runtime's --root
+  bundles/<id>/config.json, rootfs/, exec-<id>.json
 """
 
 from __future__ import annotations

@@ -1,0 +1,170 @@
+"""Rows: one SQLite file in WAL mode, one writer thread, readers on whatever thread asks.
+
+    schema (version 1)
+
+    containers   id, name (unique), created, document
+    volumes      name, document
+    networks     id, name, document
+    blobs        digest, size, created                   bytes in blobs/<algorithm>/<hex>
+    images       id (the config's digest), manifest, parent, created, tagged, chain, os, architecture, variant, document
+    tags         reference (canonical name:tag or name@digest), image, target (manifest or index digest)
+    members      target, image                            the platform images of a kept multi-platform index
+    snapshots    id, kind (layer, init, active), key (chain id or the owner's key), parent, diff, size, boot
+    leases       id, created                              what an ingest, pull or build holds against collection
+    lease_items  lease, kind (blob, snapshot), key
+
+`boot` in snapshots names the boot during which an unpacked layer was written and not yet known to be on the disk;
+NULL means settled. Times are nanoseconds since the epoch. Documents are JSON of their owner's making.
+
+Worked use:
+
+    database = Database(paths.database)
+    await database.write(lambda rows: rows.execute("INSERT INTO volumes VALUES (?, ?)", (name, document)))
+    found = database.read(lambda rows: rows.execute("SELECT document FROM volumes").fetchall())
+    database.close()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from sampan.errors import Internal
+
+__all__ = ["MIGRATIONS", "Database"]
+
+T = TypeVar("T")
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE containers (
+        id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, created INTEGER NOT NULL, document BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE volumes (name TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE networks (id TEXT PRIMARY KEY, name TEXT NOT NULL, document BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE images (
+        id TEXT PRIMARY KEY, manifest TEXT NOT NULL, parent TEXT, created INTEGER NOT NULL, tagged INTEGER,
+        chain TEXT NOT NULL, os TEXT NOT NULL, architecture TEXT NOT NULL, variant TEXT NOT NULL, document BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX images_parent ON images (parent);
+    CREATE TABLE tags (
+        reference TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES images (id), target TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX tags_image ON tags (image);
+    CREATE TABLE members (
+        target TEXT NOT NULL, image TEXT NOT NULL REFERENCES images (id), PRIMARY KEY (target, image)
+    ) WITHOUT ROWID;
+    CREATE INDEX members_image ON members (image);
+    CREATE TABLE snapshots (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT UNIQUE NOT NULL,
+        parent INTEGER REFERENCES snapshots (id), diff TEXT, size INTEGER NOT NULL DEFAULT 0, boot TEXT
+    );
+    CREATE INDEX snapshots_parent ON snapshots (parent);
+    CREATE INDEX snapshots_diff ON snapshots (diff);
+    CREATE TABLE leases (id TEXT PRIMARY KEY, created INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE lease_items (
+        lease TEXT NOT NULL REFERENCES leases (id) ON DELETE CASCADE, kind TEXT NOT NULL, key TEXT NOT NULL,
+        PRIMARY KEY (lease, kind, key)
+    ) WITHOUT ROWID;
+    """,
+)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # isolation_level None: transactions begin and end only where this module says so.
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > len(MIGRATIONS):
+        raise Internal(
+            f"{path} has schema version {found}, this Sampan knows {len(MIGRATIONS)}: "
+            "it was written by a newer version; install that, or choose another data root"
+        )
+    for version in range(found, len(MIGRATIONS)):
+        connection.executescript(f"BEGIN; {MIGRATIONS[version]} PRAGMA user_version = {version + 1}; COMMIT;")
+
+
+class Database:
+    """The one database file. Made (and migrated forward) when opened."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._writer = _connect(path)
+        try:
+            _migrate(self._writer, path)
+        except BaseException:
+            self._writer.close()
+            raise
+        self._durable = False
+        self._set_durable(True)
+        self._thread = ThreadPoolExecutor(1, "database")
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+
+    async def write(self, change: Callable[[sqlite3.Connection], T], durable: bool = False) -> T:
+        """Run `change` as one transaction on the writer thread and return its result.
+
+        `durable` makes the commit (and all before it) survive a power cut. A cancelled caller's transaction is done
+        whole or not at all. An exception in `change` rolls back and is raised here.
+        """
+        return await asyncio.wrap_future(self._thread.submit(self._transact, change, durable))
+
+    def write_blocking(self, change: Callable[[sqlite3.Connection], T], durable: bool = False) -> T:
+        """The same as `write`, for worker threads and start-up: blocks until the transaction is committed."""
+        return self._thread.submit(self._transact, change, durable).result()
+
+    def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `query` on this thread over one consistent state of the database, and return its result."""
+        reader = self._reader()
+        if reader.in_transaction:
+            return query(reader)
+        reader.execute("BEGIN")
+        try:
+            return query(reader)
+        finally:
+            reader.execute("COMMIT")
+
+    def close(self) -> None:
+        """Finish pending writes and close the file. No call may follow."""
+        self._thread.shutdown(wait=True)
+        for reader in self._readers:
+            reader.close()
+        self._writer.close()
+
+    def _transact(self, change: Callable[[sqlite3.Connection], T], durable: bool) -> T:
+        self._set_durable(durable)
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            result = change(self._writer)
+            self._writer.execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
+        return result
+
+    def _set_durable(self, durable: bool) -> None:
+        if durable != self._durable:
+            self._writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+
+    def _reader(self) -> sqlite3.Connection:
+        reader: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if reader is None:
+            reader = _connect(self._path)
+            reader.execute("PRAGMA query_only = ON")
+            self._local.connection = reader
+            self._readers.append(reader)
+        return reader
