@@ -12,7 +12,7 @@ import msgspec
 
 from sampan.errors import InvalidArgument
 from sampan.oci import mediatypes
-from sampan.oci.digest import Digest, chain_ids
+from sampan.oci.digest import Digest, chain_ids, digest_of
 from sampan.oci.platform import Platform
 
 __all__ = [
@@ -171,7 +171,7 @@ def encode(document: msgspec.Struct) -> bytes:
 
 def descriptor_of(content: bytes, media_type: str) -> Descriptor:
     """The descriptor that refers to `content`."""
-    return Descriptor(media_type=media_type, digest=Digest.of(content), size=len(content))
+    return Descriptor(media_type=media_type, digest=digest_of(content), size=len(content))
 
 
 def is_index(document: bytes, media_type: str = "") -> bool:

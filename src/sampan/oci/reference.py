@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, replace
 
 from sampan.errors import InvalidArgument
-from sampan.oci.digest import Digest
+from sampan.oci.digest import Digest, parse_digest
 
 __all__ = ["DEFAULT_DOMAIN", "DEFAULT_TAG", "Reference", "is_identifier", "parse_any"]
 
@@ -58,7 +58,7 @@ class Reference:
             raise InvalidArgument("invalid reference format")
         if len(match["path"]) > _NAME_LIMIT:
             raise InvalidArgument("repository name must not be more than 255 characters")
-        digest = Digest.parse(match["digest"]) if match["digest"] else None
+        digest = parse_digest(match["digest"]) if match["digest"] else None
         return cls(match["domain"], match["path"], match["tag"], digest)
 
     @classmethod
@@ -111,7 +111,7 @@ class Reference:
 
     def with_digest(self, digest: str) -> Reference:
         """The same repository at `digest`, without tag."""
-        return replace(self, tag=None, digest=Digest.parse(digest))
+        return replace(self, tag=None, digest=parse_digest(digest))
 
     def key(self) -> Reference:
         """What names one stored entry: by digest where there is one (a tag beside it says nothing), else by tag."""
@@ -128,7 +128,7 @@ def parse_any(text: str) -> Reference | Digest:
     if is_identifier(text):
         return Digest(f"sha256:{text}")
     try:
-        return Digest.parse(text)
+        return parse_digest(text)
     except InvalidArgument:
         return Reference.parse(text)
 

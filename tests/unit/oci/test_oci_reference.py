@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sampan.errors import InvalidArgument
@@ -90,6 +90,8 @@ tag = st.one_of(st.just(""), st.from_regex(r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}",
 
 @given(domain, st.lists(part, min_size=1, max_size=3), tag)
 def test_the_familiar_name_names_the_same(prefix, parts, suffix):
+    # docker.io/a.b/c is shown as a.b/c, which names another domain: docker's own ambiguity.
+    assume(prefix not in ("", "docker.io/") or "." not in parts[0])
     reference = Reference.parse(prefix + "/".join(parts) + suffix)
     assert Reference.parse(reference.familiar) == reference
     assert Reference.parse(str(reference)) == reference
