@@ -1,0 +1,149 @@
+"""Fixtures of the whole suite: engines, images and the real docker command line.
+
+engine        what compat tests talk to: sampand, or what SAMPAN_TEST_HOST names (`genuine`, or unix://PATH)
+sampand       this tree's daemon on temporary roots, one for each test module; nothing may be left at its end
+genuine       a genuine dockerd, one for the session; skipped with a reason where there is none
+docker        the docker command line against `engine`, with the busybox image loaded
+api           a raw HTTP client of `engine`, with the busybox image loaded
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rig import image, leaks
+from rig.docker_cli import DockerCli
+from rig.engines import GENUINE_MAJOR, Engine, GenuineDockerd, Sampand, peer_binary, peer_version, peers_ready
+from rig.http import EngineClient
+
+TEST_HOST = os.environ.get("SAMPAN_TEST_HOST", "")
+LONG = bool(os.environ.get("SAMPAN_TEST_LONG"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "long" in item.keywords and not LONG:
+            item.add_marker(pytest.mark.skip(reason="only whole by ./dev test --long"))
+        if "root" in item.keywords and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root and a real kernel"))
+
+
+@pytest.fixture(scope="session")
+def long_run() -> bool:
+    """True when storms and long streams run at full length."""
+    return LONG
+
+
+@pytest.fixture(scope="session")
+def peers() -> None:
+    reason = peers_ready()
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def docker_binary(peers: None) -> Path:
+    return peer_binary("docker")
+
+
+@pytest.fixture(scope="session")
+def genuine(peers: None) -> Iterator[Engine]:
+    version = peer_version("docker.io")
+    if not version.startswith(f"{GENUINE_MAJOR}."):
+        pytest.skip(f"the genuine dockerd is {version}; expectations are of {GENUINE_MAJOR}")
+    daemon = GenuineDockerd()
+    daemon.start()
+    yield daemon
+    daemon.close()
+
+
+def stop_and_check(daemon: Sampand, docker: DockerCli | None = None) -> None:
+    """Remove all containers, require that nothing of them is left, stop the daemon, require that nothing is left."""
+    try:
+        remove_all(daemon)
+        left = leaks.settled(daemon)
+        code = daemon.terminate()
+        assert not left, "left behind:\n" + "\n".join(left)
+        assert code == 0, f"sampand ended with {code}:\n{daemon.log_tail()}"
+        leaks.remove_cgroups(daemon)
+        assert "Traceback" not in daemon.log.read_text(), f"traceback in the log:\n{daemon.log_tail(80)}"
+    finally:
+        daemon.close()
+
+
+def remove_all(daemon: Engine) -> None:
+    with daemon.client() as client:
+        for container in client.get("/containers/json?all=1").json():
+            answer = client.delete(f"/containers/{container['Id']}?force=1&v=1")
+            assert answer.status in (204, 404), answer.message
+
+
+@pytest.fixture(scope="module")
+def sampand() -> Iterator[Sampand]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root and a real kernel")
+    daemon = Sampand()
+    daemon.start()
+    yield daemon
+    stop_and_check(daemon)
+
+
+@pytest.fixture
+def fresh_sampand() -> Iterator[Sampand]:
+    """A sampand for one test, for those that kill it."""
+    daemon = Sampand()
+    daemon.start()
+    load(daemon)
+    yield daemon
+    stop_and_check(daemon)
+
+
+class GivenEngine(Engine):
+    """An engine that somebody else runs."""
+
+    def __init__(self, host: str) -> None:
+        self.socket = Path(host.removeprefix("unix://"))
+        self.process = None
+
+
+@pytest.fixture(scope="module")
+def engine(request: pytest.FixtureRequest) -> Engine:
+    if TEST_HOST == "genuine":
+        return request.getfixturevalue("genuine")
+    if TEST_HOST:
+        return GivenEngine(TEST_HOST)
+    return request.getfixturevalue("sampand")
+
+
+def load(engine: Engine, archive: bytes | None = None) -> None:
+    """Load an image archive, by default the busybox image."""
+    with engine.client() as client:
+        headers = {"Content-Type": "application/x-tar"}
+        answer = client.request("POST", "/images/load?quiet=1", archive or image.busybox_archive(), headers)
+        assert answer.status == 200 and b'"error"' not in answer.body, answer.message
+
+
+@pytest.fixture(scope="module")
+def loaded(engine: Engine) -> Engine:
+    """The engine with the busybox image."""
+    load(engine)
+    return engine
+
+
+@pytest.fixture
+def docker(docker_binary: Path, loaded: Engine, tmp_path: Path) -> Iterator[DockerCli]:
+    """The docker command line; containers that a test leaves are removed after it."""
+    cli = DockerCli(docker_binary, loaded.host, tmp_path / "docker-config")
+    yield cli
+    cli.remove_all_containers()
+
+
+@pytest.fixture
+def api(loaded: Engine) -> Iterator[EngineClient]:
+    with loaded.client() as client:
+        yield client
+    remove_all(loaded)
