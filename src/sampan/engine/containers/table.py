@@ -1,0 +1,150 @@
+"""All containers, in memory and in the database.
+
+Reads go to memory and take no lock, ever. Verbs on one container take turns (`Container.queue`); what an exit changes
+is applied at once, between two steps of whatever verb waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sampan.engine.containers.names import is_id_prefix
+from sampan.engine.containers.record import ContainerRecord, decode, encode
+from sampan.errors import Conflict, InvalidArgument, NotFound
+from sampan.store.db import Database
+from sampan.wire.networks import EndpointSettings
+
+
+@dataclass(eq=False)
+class Container:
+    """A container as the daemon holds it: the record, and what lives only as long as the daemon."""
+
+    record: ContainerRecord
+    queue: asyncio.Lock = field(default_factory=asyncio.Lock)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    exited: list[asyncio.Future[int]] = field(default_factory=list)
+    removed: list[asyncio.Future[int]] = field(default_factory=list)
+    execs: list[str] = field(default_factory=list)
+    endpoints: dict[str, EndpointSettings] = field(default_factory=dict)
+    starting: bool = False
+    removing: bool = False
+    dead: bool = False
+    restarting: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
+        self.idle.set()
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def running(self) -> bool:
+        return self.record.state.running
+
+
+class Table:
+    """The containers of this daemon by id and by name."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._by_id: dict[str, Container] = {}
+        self._by_name: dict[str, str] = {}
+        for record in database.read(_load):
+            self._enter(Container(record))
+
+    def __iter__(self) -> Iterator[Container]:
+        return iter(list(self._by_id.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def get(self, container_id: str) -> Container | None:
+        """The container with that full id."""
+        return self._by_id.get(container_id)
+
+    def find(self, ref: str) -> Container:
+        """The container that a full id, a name or an id's unique beginning names.
+
+        Raises NotFound, or InvalidArgument for a beginning that several have.
+        """
+        container = self._by_id.get(ref) or self._by_id.get(self._by_name.get(ref.removeprefix("/"), ""))
+        if container is not None:
+            return container
+        found = [c for i, c in self._by_id.items() if i.startswith(ref)] if is_id_prefix(ref) else []
+        if len(found) > 1:
+            raise InvalidArgument(f"multiple IDs found with provided prefix: {ref}")
+        if not found:
+            raise NotFound(f"No such container: {ref}")
+        return found[0]
+
+    def named(self, name: str) -> str | None:
+        """The id of the container that has a name."""
+        return self._by_name.get(name)
+
+    def reserve(self, name: str, container_id: str) -> None:
+        """Take a name, before the row is written. Raises Conflict."""
+        owner = self._by_name.get(name)
+        if owner is not None:
+            raise Conflict(
+                f'Conflict. The container name "/{name}" is already in use by container "{owner}". '
+                "You have to remove (or rename) that container to be able to reuse that name."
+            )
+        self._by_name[name] = container_id
+
+    def release(self, name: str) -> None:
+        """Give back a reserved name."""
+        self._by_name.pop(name, None)
+
+    async def insert(self, container: Container) -> None:
+        """Write the first row; the name was reserved. The container is not listed before `enter`."""
+        record = container.record
+        values = (record.id, record.name, record.created, encode(record))
+        await self._database.write(lambda rows: rows.execute("INSERT INTO containers VALUES (?, ?, ?, ?)", values))
+
+    def enter(self, container: Container) -> None:
+        """From now on the container is found and listed."""
+        self._enter(container)
+
+    async def save(self, container: Container) -> None:
+        """Write the row as the record is now."""
+        record = container.record
+        values = (record.name, encode(record), record.id)
+        await self._database.write(
+            lambda rows: rows.execute("UPDATE containers SET name = ?, document = ? WHERE id = ?", values)
+        )
+
+    async def rename(self, container: Container, name: str) -> None:
+        """Give a container another name, which must be free. Raises Conflict."""
+        old = container.record.name
+        self.reserve(name, container.id)
+        container.record.name = name
+        try:
+            await self.save(container)
+        except BaseException:
+            container.record.name = old
+            self.release(name)
+            raise
+        self.release(old)
+
+    async def delete(self, container: Container) -> None:
+        """Remove the row; then id and name are free."""
+        await self._database.write(lambda rows: rows.execute("DELETE FROM containers WHERE id = ?", (container.id,)))
+        self._by_id.pop(container.id, None)
+        if self._by_name.get(container.name) == container.id:
+            self.release(container.name)
+
+    def _enter(self, container: Container) -> None:
+        self._by_id[container.id] = container
+        self._by_name[container.name] = container.id
+
+
+def _load(rows: sqlite3.Connection) -> list[ContainerRecord]:
+    return [decode(document) for (document,) in rows.execute("SELECT document FROM containers ORDER BY created")]

@@ -1,0 +1,188 @@
+"""Events of all objects: a short memory, and live subscriptions.
+
+The bus keeps the last `HISTORY` events in memory, as dockerd does. `subscribe` first replays what lies between `since`
+and now, then goes on live until `until` (or for ever), without a gap between the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+
+from sampan.errors import InvalidArgument
+from sampan.wire.events import Event, EventActor
+
+HISTORY = 1024
+_BACKLOG = 65536
+_LEGACY_TYPES = ("container", "image")
+_FILTERS = frozenset(
+    {
+        "config",
+        "container",
+        "daemon",
+        "event",
+        "image",
+        "label",
+        "network",
+        "node",
+        "plugin",
+        "scope",
+        "secret",
+        "service",
+        "type",
+        "volume",
+    }
+)
+Filters = Mapping[str, list[str]]
+
+
+class EventBus:
+    """One per daemon. `emit` is called on the event loop and never waits."""
+
+    def __init__(self) -> None:
+        self._history: deque[Event] = deque(maxlen=HISTORY)
+        self._subscribers: set[_Subscription] = set()
+        self._last = 0
+
+    @property
+    def listeners(self) -> int:
+        return len(self._subscribers)
+
+    def emit(self, kind: str, action: str, actor_id: str, attributes: Mapping[str, str]) -> None:
+        """Record an event of the object `actor_id` and hand it to every subscriber whose filters match."""
+        self._last = max(time.time_ns(), self._last + 1)
+        legacy = kind in _LEGACY_TYPES
+        event = Event(
+            status=action if legacy else "",
+            id=actor_id if legacy else "",
+            from_=attributes.get("image", "") if kind == "container" else "",
+            type=kind,
+            action=action,
+            actor=EventActor(id=actor_id, attributes=dict(sorted(attributes.items()))),
+            scope="local",
+            time=self._last // 1_000_000_000,
+            time_nano=self._last,
+        )
+        self._history.append(event)
+        for subscriber in tuple(self._subscribers):
+            subscriber.offer(event)
+
+    async def subscribe(self, since: int | None, until: int | None, filters: Filters) -> AsyncIterator[Event]:
+        """Events from `since` to `until` (nanoseconds since 1970; None: from now, for ever).
+
+        Raises InvalidArgument for a filter that events do not have. The checks happen at the first step.
+        """
+        check_filters(filters)
+        if since is not None and until is not None and since > until:
+            raise InvalidArgument("`since` time cannot be after `until` time")
+        replay = []
+        if since is not None or until is not None:
+            replay = [e for e in self._history if since is None or e.time_nano >= since]
+        for event in replay:
+            if (until is None or event.time_nano <= until) and matches(event, filters):
+                yield event
+        if until is not None and until <= time.time_ns():
+            return
+        subscription = _Subscription(filters)
+        self._subscribers.add(subscription)
+        # What came while the replay was being written is in the history and was not offered to us.
+        seen = replay[-1].time_nano if replay else self._last
+        for event in self._history:
+            if replay and event.time_nano > seen:
+                subscription.offer(event)
+        try:
+            async for event in subscription.events(until):
+                yield event
+        finally:
+            self._subscribers.discard(subscription)
+
+
+class _Subscription:
+    def __init__(self, filters: Filters) -> None:
+        self._filters = filters
+        self._queue: deque[Event] = deque()
+        self._ready = asyncio.Event()
+        self._overrun = False
+
+    def offer(self, event: Event) -> None:
+        if self._overrun or not matches(event, self._filters):
+            return
+        if len(self._queue) >= _BACKLOG:
+            self._overrun = True
+        else:
+            self._queue.append(event)
+        self._ready.set()
+
+    async def events(self, until: int | None) -> AsyncIterator[Event]:
+        while True:
+            while self._queue:
+                event = self._queue.popleft()
+                if until is not None and event.time_nano > until:
+                    return
+                yield event
+            if self._overrun:
+                return
+            self._ready.clear()
+            try:
+                async with asyncio.timeout(None if until is None else max(0.0, (until - time.time_ns()) / 1e9)):
+                    await self._ready.wait()
+            except TimeoutError:
+                return
+
+
+def check_filters(filters: Filters) -> None:
+    """Raise InvalidArgument for a filter name that events do not know."""
+    for name in filters:
+        if name not in _FILTERS:
+            raise InvalidArgument(f"invalid filter '{name}'")
+
+
+def matches(event: Event, filters: Filters) -> bool:
+    """Whether an event passes: any value of each filter, all filters together."""
+    attributes = event.actor.attributes or {}
+    for name, values in filters.items():
+        if not values:
+            continue
+        if name == "event":
+            if not any(event.action == v or event.action.partition(":")[0] == v for v in values):
+                return False
+        elif name == "type":
+            if event.type not in values:
+                return False
+        elif name == "scope":
+            if event.scope not in values:
+                return False
+        elif name == "label":
+            if not all(_has_label(attributes, v) for v in values):
+                return False
+        elif name == "image":
+            if event.type not in _LEGACY_TYPES or not any(_is_image(event, v) for v in values):
+                return False
+        elif not _is_object(event, name, values):
+            return False
+    return True
+
+
+def _has_label(attributes: Mapping[str, str], wanted: str) -> bool:
+    key, equals, value = wanted.partition("=")
+    return key in attributes and (not equals or attributes[key] == value)
+
+
+def _is_image(event: Event, wanted: str) -> bool:
+    names = [event.actor.id] if event.type == "image" else []
+    names += [(event.actor.attributes or {}).get("name" if event.type == "image" else "image", "")]
+    return any(wanted in (name, _without_tag(name)) for name in names)
+
+
+def _without_tag(name: str) -> str:
+    head, slash, tail = name.rpartition("/")
+    return head + slash + tail.partition(":")[0]
+
+
+def _is_object(event: Event, kind: str, values: list[str]) -> bool:
+    if event.type != kind:
+        return False
+    name = (event.actor.attributes or {}).get("name", "")
+    return any(v == name or event.actor.id.startswith(v) for v in values)
