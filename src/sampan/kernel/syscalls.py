@@ -127,3 +127,8 @@ def openat2(directory: int, path: str, flags: int, mode: int = 0, resolve: int =
     return _check(
         _libc.syscall(_SYS_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how)), path
     )
+
+
+def syncfs(descriptor: int) -> None:
+    """syncfs(2): write everything of the descriptor's file system to its disk."""
+    _check(_libc.syncfs(descriptor))

@@ -120,9 +120,9 @@ class History(msgspec.Struct, kw_only=True, omit_defaults=True):
 class ImageConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The config document of one platform's image. Its digest is the image's id."""
 
-    architecture: str
+    architecture: str = ""
     variant: str = ""
-    os: str
+    os: str = ""
     os_version: str = msgspec.field(default="", name="os.version")
     os_features: list[str] | None = msgspec.field(default=None, name="os.features")
     created: str | None = None
@@ -137,7 +137,7 @@ class ImageConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def platform(self) -> Platform:
-        return Platform.of(self.os, self.architecture, self.variant, self.os_version)
+        return Platform.of(self.os or "linux", self.architecture, self.variant, self.os_version)
 
     @property
     def diff_ids(self) -> list[str]:

@@ -6,12 +6,11 @@
     volumes      name, document
     networks     id, name, document
     blobs        digest, size, created                   bytes in blobs/<algorithm>/<hex>
-    images       id (the config's digest), manifest, parent, created, tagged, chain, os, architecture, variant, document
+    images       id (the config's digest), manifest, parent, created, tagged, top (chain id), config (the document)
+    image_blobs  image, digest                            what an image keeps: its documents and layers
     tags         reference (canonical name:tag or name@digest), image, target (manifest or index digest)
     members      target, image                            the platform images of a kept multi-platform index
-    snapshots    id, kind (layer, init, active), key (chain id or the owner's key), parent, diff, size, boot
-    leases       id, created                              what an ingest, pull or build holds against collection
-    lease_items  lease, kind (blob, snapshot), key
+    snapshots    id, kind (draft, layer, init, active), key (chain id or the owner's key), parent, diff, size, boot
 
 `boot` in snapshots names the boot during which an unpacked layer was written and not yet known to be on the disk;
 NULL means settled. Times are nanoseconds since the epoch. Documents are JSON of their owner's making.
@@ -49,16 +48,21 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE networks (id TEXT PRIMARY KEY, name TEXT NOT NULL, document BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE images (
-        id TEXT PRIMARY KEY, manifest TEXT NOT NULL, parent TEXT, created INTEGER NOT NULL, tagged INTEGER,
-        chain TEXT NOT NULL, os TEXT NOT NULL, architecture TEXT NOT NULL, variant TEXT NOT NULL, document BLOB NOT NULL
+        id TEXT PRIMARY KEY, manifest TEXT NOT NULL, parent TEXT NOT NULL, created INTEGER NOT NULL,
+        tagged INTEGER NOT NULL, top TEXT NOT NULL, config BLOB NOT NULL
     ) WITHOUT ROWID;
+    CREATE INDEX images_top ON images (top);
+    CREATE TABLE image_blobs (
+        image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE, digest TEXT NOT NULL, PRIMARY KEY (image, digest)
+    ) WITHOUT ROWID;
+    CREATE INDEX image_blobs_digest ON image_blobs (digest);
     CREATE INDEX images_parent ON images (parent);
     CREATE TABLE tags (
         reference TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES images (id), target TEXT NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX tags_image ON tags (image);
     CREATE TABLE members (
-        target TEXT NOT NULL, image TEXT NOT NULL REFERENCES images (id), PRIMARY KEY (target, image)
+        target TEXT NOT NULL, image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE, PRIMARY KEY (target, image)
     ) WITHOUT ROWID;
     CREATE INDEX members_image ON members (image);
     CREATE TABLE snapshots (
@@ -67,11 +71,6 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX snapshots_parent ON snapshots (parent);
     CREATE INDEX snapshots_diff ON snapshots (diff);
-    CREATE TABLE leases (id TEXT PRIMARY KEY, created INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE lease_items (
-        lease TEXT NOT NULL REFERENCES leases (id) ON DELETE CASCADE, kind TEXT NOT NULL, key TEXT NOT NULL,
-        PRIMARY KEY (lease, kind, key)
-    ) WITHOUT ROWID;
     """,
 )
 

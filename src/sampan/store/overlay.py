@@ -1,0 +1,91 @@
+"""Overlay mounts as data, and mounted where nobody sees them.
+
+OverlayMount    what the monitor mounts in a container's own mount namespace
+detached()      a mount that is attached nowhere, for reading and writing by a directory's descriptor
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sampan.kernel import syscalls
+
+__all__ = ["OverlayMount", "Usage", "detached", "usage_of"]
+
+# Without these a kernel may be set so that an upper directory can't be read as a layer.
+_OPTIONS = ("index=off", "metacopy=off", "redirect_dir=off")
+
+
+@dataclass(frozen=True)
+class OverlayMount:
+    """How to mount a snapshot: paths are relative to `folder`, lower directories topmost first."""
+
+    folder: Path
+    lower: tuple[str, ...]
+    upper: str | None
+    work: str | None
+
+    @property
+    def data(self) -> str:
+        """mount(2)'s data, for a caller whose working directory is `folder`. Shorter than a page up to 128 layers."""
+        parts = ["lowerdir=" + ":".join(self.lower), *_OPTIONS]
+        if self.upper is not None:
+            parts += [f"upperdir={self.upper}", f"workdir={self.work}"]
+        return ",".join(parts)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a snapshot itself takes: bytes of files, and number of inodes."""
+
+    size: int
+    inodes: int
+
+
+def usage_of(path: Path) -> Usage:
+    """Bytes and inodes below `path`: directories count as inodes only, a hard-linked file once."""
+    seen: set[int] = set()
+    size = inodes = 0
+    for folder, directories, files in os.walk(path):
+        inodes += len(directories)
+        for name in files:
+            found = os.lstat(os.path.join(folder, name))
+            if found.st_ino not in seen:
+                seen.add(found.st_ino)
+                size += found.st_size
+    return Usage(size, inodes + len(seen))
+
+
+@contextmanager
+def detached(overlay: OverlayMount) -> Iterator[int]:
+    """The root's descriptor of the overlay; the mount ends with the block. Raises OSError."""
+    mount = _mount_detached(overlay)
+    try:
+        # The mount's own descriptor is O_PATH: it names the root, but can't list it.
+        root = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount)
+        try:
+            yield root
+        finally:
+            os.close(root)
+    finally:
+        os.close(mount)
+
+
+def _mount_detached(overlay: OverlayMount) -> int:
+    context = syscalls.fsopen("overlay")
+    try:
+        for path in overlay.lower:
+            syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, "lowerdir+", str(overlay.folder / path))
+        for option in _OPTIONS:
+            syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, *option.split("="))
+        if overlay.upper is not None and overlay.work is not None:
+            syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, "upperdir", str(overlay.folder / overlay.upper))
+            syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, "workdir", str(overlay.folder / overlay.work))
+        syscalls.fsconfig(context, syscalls.FSCONFIG_CMD_CREATE)
+        return syscalls.fsmount(context)
+    finally:
+        os.close(context)

@@ -1,0 +1,373 @@
+"""Snapshots: unpacked layers and container layers, mounts as data.
+
+    draft --commit_layer--> layer <-- init <-- active --remove--> (row gone, bytes swept)
+      | discard                 a layer goes when no image and no other snapshot stands on it
+      v
+    (swept)
+
+    <folder>/<n>/fs      the files; overlay's whiteouts and opaque marks
+    <folder>/<n>/work    overlay's own, for init and active snapshots
+    <folder>/empty       nothing: the second lower directory where overlay wants two
+
+A layer's key is its chain id, an active snapshot's key is its owner's. Between an image and its containers stands one
+init snapshot, made once: the mount points that must be there (sampan.store.initlayer), which no diff shows.
+
+Layers are not fsynced. Their rows carry the id of the boot that wrote them until `settle` has run; after an unclean
+boot `recover` forgets those, and they are made again from their blobs.
+
+Worked use:
+
+    await snapshots.prepare("c1", image.chain_ids)
+    overlay = snapshots.mounts("c1")                for the monitor: it mounts overlay.data in overlay.folder
+    with snapshots.view("c1") as root:              a directory's descriptor; the container must not run
+        os.listdir(root)
+    await snapshots.remove("c1")
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sampan.errors import Conflict, NotFound
+from sampan.kernel import syscalls
+from sampan.oci.digest import Digest
+from sampan.store.db import Database
+from sampan.store.files import remove_tree
+from sampan.store.initlayer import fill
+from sampan.store.leases import Leases
+from sampan.store.overlay import OverlayMount, Usage, detached, usage_of
+
+__all__ = ["Draft", "Layer", "Snapshots", "boot_id"]
+
+
+_UNUSED = """
+    SELECT id, key, diff, size FROM snapshots AS this
+    WHERE kind IN ('layer', 'init') AND NOT EXISTS (SELECT 1 FROM snapshots WHERE parent = this.id)
+    AND NOT EXISTS (SELECT 1 FROM images WHERE top = CASE kind WHEN 'init' THEN substr(key, 6) ELSE key END)
+"""
+_COMMIT = "UPDATE snapshots SET kind = 'layer', key = ?, parent = ?, diff = ?, size = ?, boot = ? WHERE id = ?"
+_DESCENT = """
+    WITH RECURSIVE chain (id, parent, depth) AS (
+        SELECT id, parent, 0 FROM snapshots WHERE id = ?
+        UNION ALL SELECT s.id, s.parent, depth + 1 FROM snapshots s JOIN chain ON s.id = chain.parent
+    ) SELECT id FROM chain ORDER BY depth
+"""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A committed layer: its own directory `fs`, the digest of its tar and the bytes of its files."""
+
+    id: int
+    key: Digest
+    diff: Digest
+    size: int
+    fs: Path
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A directory that is being filled and may become a layer."""
+
+    id: int
+    fs: Path
+
+
+def boot_id() -> str:
+    """The kernel's name for the present boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+
+
+class Snapshots:
+    """The snapshots below one folder. Made by one daemon; methods may be called from any thread."""
+
+    def __init__(self, database: Database, leases: Leases, folder: Path, boot: str | None = None) -> None:
+        self._database = database
+        self._leases = leases
+        self.folder = folder
+        self._boot = boot or boot_id()
+        self._sweeper = ThreadPoolExecutor(1, "sweeper")
+        self._init_lock = threading.Lock()
+        (folder / "empty").mkdir(parents=True, exist_ok=True)
+
+    # Layers
+
+    def draft(self) -> Draft:
+        """A new empty directory. It ends in `commit_layer` or `discard`; a crash discards it."""
+        identity = self._database.write_blocking(lambda rows: _insert(rows, "draft", secrets.token_hex(8), None))
+        path = self._fs(identity)
+        path.mkdir(parents=True)
+        path.chmod(0o755)
+        return Draft(identity, path)
+
+    def discard(self, draft: Draft) -> None:
+        """Forget a draft; its bytes go later."""
+        self._database.write_blocking(lambda rows: rows.execute("DELETE FROM snapshots WHERE id = ?", (draft.id,)))
+        self._sweep(draft.id)
+
+    def commit_layer(self, draft: Draft, key: Digest, parent: Digest | None, diff: Digest, size: int) -> Layer:
+        """Make `draft` the layer `key` on `parent`; where it is already there, the draft is discarded."""
+
+        def commit(rows: sqlite3.Connection) -> bool:
+            if _find(rows, key):
+                return False
+            below = _identity(rows, parent) if parent else None
+            update = (
+                "UPDATE snapshots SET kind = 'layer', key = ?, parent = ?, diff = ?, size = ?, boot = ? WHERE id = ?"
+            )
+            rows.execute(update, (key, below, diff, size, self._boot, draft.id))
+            return True
+
+        if not self._database.write_blocking(commit):
+            self.discard(draft)
+        layer = self.layer(key)
+        assert layer is not None
+        return layer
+
+    def layer(self, key: Digest) -> Layer | None:
+        """The layer with that chain id."""
+        query = "SELECT id, key, diff, size FROM snapshots WHERE key = ? AND kind = 'layer'"
+        row = self._database.read(lambda rows: rows.execute(query, (key,)).fetchone())
+        return self._layer(row) if row else None
+
+    def layers(self) -> list[Layer]:
+        """Every layer."""
+        query = "SELECT id, key, diff, size FROM snapshots WHERE kind = 'layer' ORDER BY id"
+        found = self._database.read(lambda rows: rows.execute(query).fetchall())
+        return [self._layer(row) for row in found]
+
+    def reclaim(self, rows: sqlite3.Connection) -> list[Layer]:
+        """Within a transaction: delete the rows of layers and init snapshots that nothing stands on and no lease
+        holds. Returns them topmost first (init snapshots have an empty `diff`); `sweep` them after the commit."""
+        gone: list[Layer] = []
+        held = self._leases.held()
+        while found := [row for row in rows.execute(_UNUSED).fetchall() if row[1] not in held]:
+            rows.executemany("DELETE FROM snapshots WHERE id = ?", [(row[0],) for row in found])
+            gone += [self._layer(row) for row in found]
+        return gone
+
+    def sweep(self, gone: Sequence[Layer]) -> None:
+        """Remove, in the background, the bytes of what `reclaim` returned."""
+        for layer in gone:
+            self._sweep(layer.id)
+
+    # Containers
+
+    async def prepare(self, key: str, chain: Sequence[Digest]) -> None:
+        """An active snapshot for `key` on an image's layers (all chain ids, bottom first).
+
+        Raises Conflict where the key is taken, NotFound where a layer is not unpacked.
+        """
+        top = chain[-1] if chain else None
+        identity = await self._database.write(lambda rows: self._insert_active(rows, key, top))
+        if identity is None:
+            self._make_init(top)
+            identity = await self._database.write(lambda rows: self._insert_active(rows, key, top))
+            assert identity is not None
+        self._make_directories(identity)
+
+    def mounts(self, key: str) -> OverlayMount:
+        """How to mount an active snapshot. Raises NotFound."""
+        identities = self._database.read(lambda rows: _ancestry(rows, key))
+        return self._overlay(identities[1:], identities[0])
+
+    def init_mounts(self, key: str) -> OverlayMount:
+        """How an active snapshot looked at its beginning: what a diff compares with."""
+        identities = self._database.read(lambda rows: _ancestry(rows, key))
+        return self._overlay(identities[1:], None)
+
+    def upper(self, key: str) -> Path:
+        """The directory with what was changed in an active snapshot."""
+        return self._fs(self._database.read(lambda rows: _ancestry(rows, key))[0])
+
+    async def remove(self, key: str) -> None:
+        """Remove an active snapshot and the layers that only it kept. Absent is fine; bytes go in the background."""
+
+        def delete(rows: sqlite3.Connection) -> tuple[int | None, list[Layer]]:
+            row = rows.execute(
+                "DELETE FROM snapshots WHERE key = ? AND kind = 'active' RETURNING id", (key,)
+            ).fetchone()
+            return (row[0], self.reclaim(rows)) if row else (None, [])
+
+        identity, gone = await self._database.write(delete)
+        if identity is not None:
+            self._sweep(identity)
+        self.sweep(gone)
+
+    def keys(self) -> list[str]:
+        """The keys of all active snapshots."""
+        query = "SELECT key FROM snapshots WHERE kind = 'active' ORDER BY id"
+        return [key for (key,) in self._database.read(lambda rows: rows.execute(query).fetchall())]
+
+    def usage(self, key: str) -> Usage:
+        """What an active snapshot's own files take. Walks its tree: call it in a thread."""
+        return usage_of(self.upper(key))
+
+    # Views
+
+    @contextmanager
+    def view(self, key: str) -> Iterator[int]:
+        """The descriptor of an active snapshot's root, for reading and writing while its container does not run.
+
+        It is a mount that is attached nowhere and ends with the block.
+        """
+        with detached(self.mounts(key)) as root:
+            yield root
+
+    @contextmanager
+    def view_layers(self, top: Digest | None) -> Iterator[int]:
+        """The same, read-only, of an image's layers."""
+        identities = self._database.read(lambda rows: _ancestry(rows, top)) if top else []
+        with detached(self._overlay(identities, None)) as root:
+            yield root
+
+    # Life
+
+    def recover(self) -> None:
+        """At start: forget drafts and what nothing stands on, sweep directories without a row."""
+
+        def forget(rows: sqlite3.Connection) -> set[int]:
+            rows.execute("DELETE FROM snapshots WHERE kind = 'draft'")
+            self.reclaim(rows)
+            return {identity for (identity,) in rows.execute("SELECT id FROM snapshots")}
+
+        known = self._database.write_blocking(forget)
+        for name in os.listdir(self.folder):
+            if name.isdigit() and int(name) not in known:
+                self._sweep(int(name))
+
+    def unsettled(self) -> list[Layer]:
+        """Layers, bottom first, of which a power cut may have taken bytes: written during another boot than this and
+        not settled then, or without a directory. `remake` each."""
+        query = "SELECT id, key, diff, size, boot FROM snapshots WHERE kind = 'layer' ORDER BY id"
+        found = self._database.read(lambda rows: rows.execute(query).fetchall())
+        layers = [(self._layer(row[:4]), row[4]) for row in found]
+        return [layer for layer, boot in layers if boot not in (None, self._boot) or not layer.fs.is_dir()]
+
+    def remake(self, layer: Layer, draft: Draft) -> None:
+        """Put the freshly unpacked `draft` in the place of `layer`. No container may run on it."""
+        remove_tree(self.folder / str(layer.id))
+        draft.fs.parent.rename(self.folder / str(layer.id))
+        update = "UPDATE snapshots SET boot = ? WHERE id = ?"
+        self._database.write_blocking(
+            lambda rows: (
+                rows.execute("DELETE FROM snapshots WHERE id = ?", (draft.id,)),
+                rows.execute(update, (self._boot, layer.id)),
+            )
+        )
+
+    def remake_inits(self) -> None:
+        """At start, after the layers: make those init snapshots again that a power cut may have damaged."""
+        query = "SELECT id, parent, boot FROM snapshots WHERE kind = 'init'"
+        for identity, parent, boot in self._database.read(lambda rows: rows.execute(query).fetchall()):
+            if boot not in (None, self._boot) or not self._fs(identity).is_dir():
+                remove_tree(self.folder / str(identity))
+                self._fill_init(identity, self._chain(parent))
+
+    def settle(self) -> None:
+        """Write everything of the file system to the disk and note that the layers so far are there. Blocks."""
+        query = "SELECT id FROM snapshots WHERE boot IS NOT NULL"
+        pending = self._database.read(lambda rows: rows.execute(query).fetchall())
+        if pending:
+            sync_filesystem(self.folder)
+            update = "UPDATE snapshots SET boot = NULL WHERE id = ?"
+            self._database.write_blocking(lambda rows: rows.executemany(update, pending))
+
+    def close(self) -> None:
+        """Wait for the sweeper. What it has not reached is swept at the next start."""
+        self._sweeper.shutdown(wait=True, cancel_futures=True)
+
+    def _fs(self, identity: int) -> Path:
+        return self.folder / str(identity) / "fs"
+
+    def _layer(self, row: tuple[int, str, str | None, int]) -> Layer:
+        identity, key, diff, size = row
+        return Layer(identity, Digest(key), Digest(diff or ""), size, self._fs(identity))
+
+    def _sweep(self, identity: int) -> None:
+        self._sweeper.submit(remove_tree, self.folder / str(identity))
+
+    def _overlay(self, lower: Sequence[int], upper: int | None) -> OverlayMount:
+        below = tuple(f"{identity}/fs" for identity in lower)
+        if upper is None:
+            return OverlayMount(self.folder, (*below, "empty", "empty")[: max(2, len(below))], None, None)
+        return OverlayMount(self.folder, below, f"{upper}/fs", f"{upper}/work")
+
+    def _insert_active(self, rows: sqlite3.Connection, key: str, top: Digest | None) -> int | None:
+        if _find(rows, key):
+            raise Conflict(f"snapshot {key} already exists")
+        init = _find(rows, _init_key(top))
+        return _insert(rows, "active", key, init) if init else None
+
+    def _make_init(self, top: Digest | None) -> None:
+        # Under a lock: of two containers that are the first of an image, one makes it.
+        with self._init_lock:
+            if self._database.read(lambda rows: _find(rows, _init_key(top))):
+                return
+            parent = self._database.read(lambda rows: _identity(rows, top)) if top else None
+            draft = self._database.write_blocking(lambda rows: _insert(rows, "draft", secrets.token_hex(8), parent))
+            self._fill_init(draft, self._chain(parent))
+            update = "UPDATE snapshots SET kind = 'init', key = ?, boot = ?, diff = '' WHERE id = ?"
+            self._database.write_blocking(lambda rows: rows.execute(update, (_init_key(top), self._boot, draft)))
+
+    def _fill_init(self, identity: int, lower: list[int]) -> None:
+        self._make_directories(identity)
+        overlay = self._overlay(lower, identity)
+        with detached(overlay if lower else replace(overlay, lower=("empty",))) as root:
+            fill(root)
+
+    def _chain(self, identity: int | None) -> list[int]:
+        """The row itself and all below it."""
+        found = self._database.read(lambda rows: rows.execute(_DESCENT, (identity,)).fetchall())
+        return [identity for (identity,) in found]
+
+    def _make_directories(self, identity: int) -> None:
+        path = self.folder / str(identity)
+        path.mkdir(mode=0o700)
+        for name in ("fs", "work"):
+            (path / name).mkdir()
+            (path / name).chmod(0o755)
+
+
+def sync_filesystem(path: Path) -> None:
+    """syncfs(2) for the file system that holds `path`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.syncfs(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _init_key(top: Digest | None) -> str:
+    return f"init:{top or ''}"
+
+
+def _insert(rows: sqlite3.Connection, kind: str, key: str, parent: int | None) -> int:
+    cursor = rows.execute("INSERT INTO snapshots (kind, key, parent) VALUES (?, ?, ?)", (kind, key, parent))
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def _find(rows: sqlite3.Connection, key: str) -> int | None:
+    row = rows.execute("SELECT id FROM snapshots WHERE key = ?", (key,)).fetchone()
+    return row[0] if row else None
+
+
+def _identity(rows: sqlite3.Connection, key: str) -> int:
+    found = _find(rows, key)
+    if found is None:
+        raise NotFound(f"snapshot {key} not found")
+    return found
+
+
+def _ancestry(rows: sqlite3.Connection, key: str) -> list[int]:
+    """The snapshot and all below it, topmost first."""
+    return [identity for (identity,) in rows.execute(_DESCENT, (_identity(rows, key),))]
