@@ -76,6 +76,8 @@ def detached(overlay: OverlayMount) -> Iterator[int]:
 
 
 def _mount_detached(overlay: OverlayMount) -> int:
+    if overlay.upper is None and len(overlay.lower) == 1:
+        return os.open(overlay.folder / overlay.lower[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     context = syscalls.fsopen("overlay")
     try:
         for path in overlay.lower:

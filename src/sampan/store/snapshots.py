@@ -298,7 +298,7 @@ class Snapshots:
     def _overlay(self, lower: Sequence[int], upper: int | None) -> OverlayMount:
         below = tuple(f"{identity}/fs" for identity in lower)
         if upper is None:
-            return OverlayMount(self.folder, (*below, "empty", "empty")[: max(2, len(below))], None, None)
+            return OverlayMount(self.folder, below if len(below) > 1 else (*below, "empty"), None, None)
         return OverlayMount(self.folder, below, f"{upper}/fs", f"{upper}/work")
 
     def _insert_active(self, rows: sqlite3.Connection, key: str, top: Digest | None) -> int | None:
