@@ -10,6 +10,7 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from sampan.engine.containers.names import is_id_prefix
 from sampan.engine.containers.record import ContainerRecord, decode, encode
@@ -32,6 +33,9 @@ class Container:
     starting: bool = False
     removing: bool = False
     dead: bool = False
+    keep: bool = False
+    signals: set[int] = field(default_factory=set)
+    early_exit: Any = None
     restarting: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
@@ -99,9 +103,10 @@ class Table:
             )
         self._by_name[name] = container_id
 
-    def release(self, name: str) -> None:
-        """Give back a reserved name."""
-        self._by_name.pop(name, None)
+    def release(self, name: str, container_id: str) -> None:
+        """Give back a name, if that container has it."""
+        if self._by_name.get(name) == container_id:
+            del self._by_name[name]
 
     async def insert(self, container: Container) -> None:
         """Write the first row; the name was reserved. The container is not listed before `enter`."""
@@ -130,16 +135,15 @@ class Table:
             await self.save(container)
         except BaseException:
             container.record.name = old
-            self.release(name)
+            self.release(name, container.id)
             raise
-        self.release(old)
+        self.release(old, container.id)
 
     async def delete(self, container: Container) -> None:
         """Remove the row; then id and name are free."""
         await self._database.write(lambda rows: rows.execute("DELETE FROM containers WHERE id = ?", (container.id,)))
         self._by_id.pop(container.id, None)
-        if self._by_name.get(container.name) == container.id:
-            self.release(container.name)
+        self.release(container.name, container.id)
 
     def _enter(self, container: Container) -> None:
         self._by_id[container.id] = container

@@ -1,0 +1,241 @@
+"""Making a container: POST /containers/create.
+
+Everything is checked before anything is made. Then: name reserved, row written with the intent `create`, snapshot,
+volumes, files, and last the row without intent. What fails on the way is undone in reverse; what a crash leaves, the
+next start undoes by the intent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import posixpath
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from sampan.engine.containers import names
+from sampan.engine.containers.lifecycle import Emit, now
+from sampan.engine.containers.logs import plan_log
+from sampan.engine.containers.merge import Defaults, complete_host, config_of, merge_image
+from sampan.engine.containers.mounts import Wanted, parse_volumes_from, wanted_mounts, with_mode
+from sampan.engine.containers.record import ContainerRecord
+from sampan.engine.containers.rootfs import Rootfs, copy_into_volume, make_directory
+from sampan.engine.containers.signals import parse_signal
+from sampan.engine.containers.spec.users import User
+from sampan.engine.containers.table import Container, Table
+from sampan.engine.containers.transitions import check_policy
+from sampan.errors import InvalidArgument
+from sampan.oci.documents import RunConfig
+from sampan.store.paths import DataPaths
+from sampan.wire.containers import (
+    ContainerConfig,
+    CreateRequest,
+    CreateResponse,
+    HostConfig,
+    MountPoint,
+    NetworkingConfig,
+)
+
+
+class ImageFacts(Protocol):
+    """What a container needs of an image."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def run(self) -> RunConfig: ...
+
+
+class ImageSource(Protocol):
+    """The images, as creating needs them."""
+
+    def resolve(self, ref: str, platform: str | None = None) -> Any:
+        """The image; raises NotFound in docker's words."""
+
+    async def prepare(self, image_id: str, key: str) -> None:
+        """Make the container's snapshot on the image."""
+
+    async def discard(self, key: str) -> None:
+        """Remove a container's snapshot."""
+
+
+class VolumeRef(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def mountpoint(self) -> str: ...
+
+
+class VolumeSource(Protocol):
+    """The volumes, as creating needs them."""
+
+    async def acquire(
+        self, name: str | None, driver: str, options: dict[str, str], labels: dict[str, str] | None
+    ) -> VolumeRef: ...
+
+    async def remove(self, name: str, force: bool = False) -> None: ...
+
+
+Validate = Callable[[ContainerConfig, HostConfig, NetworkingConfig], list[str]]
+
+
+@dataclass(frozen=True)
+class Creator:
+    """Makes containers. `validate` holds docker's checks of single values and returns warnings."""
+
+    table: Table
+    images: ImageSource
+    volumes: VolumeSource
+    rootfs: Rootfs
+    paths: DataPaths
+    defaults: Defaults
+    validate: Validate
+    emit: Emit
+
+    async def create(self, request: CreateRequest, name: str | None, platform: str | None) -> CreateResponse:
+        """Make a container. Raises InvalidArgument, NotFound (image, volumes-from), Conflict (name), ..."""
+        config = config_of(request)
+        host = request.host_config or HostConfig()
+        networking = request.networking_config or NetworkingConfig()
+        wished = names.check_name(name) if name else ""
+        self._check(request, config, host)
+        warnings = self.validate(config, host, networking)
+        image = self.images.resolve(config.image, platform)
+        merged = merge_image(config, image.run)
+        container_id = names.new_id()
+        record = self._record(container_id, merged, host, networking, image, config.image)
+        wanted = wanted_mounts(merged, record.host_config, self._inherited(host))
+        record.name = self._reserve(wished, container_id)
+        container = Container(record)
+        try:
+            await self._make(container, wanted)
+        except BaseException:
+            self.table.release(record.name, container_id)
+            raise
+        self.table.enter(container)
+        self.emit(container, "create")
+        return CreateResponse(id=container_id, warnings=warnings)
+
+    def _check(self, request: CreateRequest, config: ContainerConfig, host: HostConfig) -> None:
+        if request == CreateRequest():
+            raise InvalidArgument("config cannot be empty in order to create a container")
+        if config.stop_signal:
+            parse_signal(config.stop_signal)
+        if config.working_dir and not config.working_dir.startswith("/"):
+            raise InvalidArgument(
+                f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path"
+            )
+        for entry in config.env or ():
+            if not entry or entry.startswith("="):
+                raise InvalidArgument(f"invalid environment variable: {entry}")
+        check_policy(host)
+        plan_log(complete_host(host, self.defaults).log_config, config)
+
+    def _record(
+        self,
+        container_id: str,
+        config: ContainerConfig,
+        host: HostConfig,
+        networking: NetworkingConfig,
+        image: Any,
+        image_name: str,
+    ) -> ContainerRecord:
+        host = complete_host(host, self.defaults)
+        driver = host.log_config.type
+        if config.working_dir:
+            config = msgspec.structs.replace(config, working_dir=posixpath.normpath(config.working_dir))
+        if not config.hostname and host.network_mode != "host" and not host.network_mode.startswith("container:"):
+            config = msgspec.structs.replace(config, hostname=container_id[:12])
+        path = "" if driver == "none" else str(self.paths.container_log(container_id, driver))
+        return ContainerRecord(
+            id=container_id,
+            name="",
+            created=now(),
+            image_id=image.id,
+            image_name=image_name,
+            platform="linux",
+            config=config,
+            host_config=host,
+            networking=networking,
+            mounts=[],
+            log_path=path if driver == "json-file" else "",
+            intent="create",
+        )
+
+    def _reserve(self, wished: str, container_id: str) -> str:
+        if wished:
+            self.table.reserve(wished, container_id)
+            return wished
+        name = names.random_name()
+        while self.table.named(name):
+            name = f"{names.random_name()}{len(self.table) % 10}"
+        self.table.reserve(name, container_id)
+        return name
+
+    def _inherited(self, host: HostConfig) -> list[MountPoint]:
+        points: list[MountPoint] = []
+        for text in host.volumes_from or ():
+            ref, mode = parse_volumes_from(text)
+            points += [with_mode(point, mode) for point in self.table.find(ref).record.mounts]
+        return points
+
+    async def _make(self, container: Container, wanted: Sequence[Wanted]) -> None:
+        record = container.record
+        async with AsyncExitStack() as undo:
+            await self.table.insert(container)
+            undo.push_async_callback(self.table.delete, container)
+            await self.images.prepare(record.image_id, record.id)
+            undo.push_async_callback(self.images.discard, record.id)
+            fresh = await self._mount_points(record, wanted, undo)
+            await self._fill(record, fresh)
+            record.intent = ""
+            await self.table.save(container)
+            undo.pop_all()
+
+    async def _mount_points(
+        self, record: ContainerRecord, wanted: Sequence[Wanted], undo: AsyncExitStack
+    ) -> list[MountPoint]:
+        """Resolve volumes; returns those that may have to be filled from the image."""
+        fillable = []
+        for wish in wanted:
+            if wish.kind != "volume":
+                record.mounts.append(wish.point())
+                continue
+            volume = await self._volume(wish)
+            if wish.anonymous:
+                undo.push_async_callback(self.volumes.remove, volume.name, True)
+            point = wish.point(volume.name, volume.mountpoint)
+            record.mounts.append(point)
+            if not wish.no_copy:
+                fillable.append(point)
+        return fillable
+
+    async def _volume(self, wish: Wanted) -> VolumeRef:
+        options = wish.spec.volume_options if wish.spec else None
+        driver_options = options.driver_config.options if options and options.driver_config else {}
+        labels = options.labels if options else None
+        return await self.volumes.acquire(wish.source or None, wish.driver, driver_options, labels or None)
+
+    async def _fill(self, record: ContainerRecord, points: Sequence[MountPoint]) -> None:
+        """Make the working directory and copy the image's files into empty volumes, where there is need."""
+        needs_directory = record.config.working_dir not in ("", "/") and not await self.rootfs.image_has_directory(
+            record.image_id, record.id, record.config.working_dir
+        )
+        if points or needs_directory:
+            owner = await self.rootfs.user(record) if needs_directory else User()
+            await asyncio.to_thread(self._fill_blocking, record, points, needs_directory, owner)
+
+    def _fill_blocking(
+        self, record: ContainerRecord, points: Sequence[MountPoint], needs_directory: bool, owner: User
+    ) -> None:
+        with self.rootfs.view(record.id) as root:
+            if needs_directory:
+                make_directory(root, record.config.working_dir, owner.uid, owner.gid)
+            for point in points:
+                if stat.S_ISDIR(os.stat(point.source).st_mode):
+                    copy_into_volume(root, point.destination, point.source)

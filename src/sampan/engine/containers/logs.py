@@ -1,0 +1,109 @@
+"""Log drivers and their options: what a container's LogConfig asks of the monitor. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sampan.errors import InvalidArgument
+from sampan.wire.containers import ContainerConfig, LogConfig
+
+DRIVERS = ("json-file", "local", "none")
+READABLE = ("json-file", "local")
+_FILE_OPTIONS = ("max-size", "max-file", "compress", "mode", "max-buffer-size")
+_ATTRIBUTE_OPTIONS = ("labels", "labels-regex", "env", "env-regex", "tag")
+_KNOWN = {"json-file": _FILE_OPTIONS + _ATTRIBUTE_OPTIONS, "local": _FILE_OPTIONS, "none": ("mode", "max-buffer-size")}
+
+DEFAULT_SIZE = 100_000_000
+DEFAULT_FILES = 10
+
+
+@dataclass(frozen=True)
+class LogPlan:
+    """How a log is written: rotated at `max_size` bytes (0: never), `max_file` files kept, the rotated compressed."""
+
+    driver: str
+    max_size: int = DEFAULT_SIZE
+    max_file: int = DEFAULT_FILES
+    compress: bool = True
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+def plan_log(log: LogConfig, config: ContainerConfig) -> LogPlan:
+    """Read a LogConfig. Raises InvalidArgument for a driver or an option that is not there, or a value that can't be.
+
+    A log without options is bounded by our defaults; one with options follows docker's (compress only where asked).
+    """
+    if log.type not in DRIVERS:
+        raise InvalidArgument(f"logger: no log driver named '{log.type}' is registered")
+    options = log.config or {}
+    for name in options:
+        if name not in _KNOWN[log.type]:
+            raise InvalidArgument(f"unknown log opt '{name}' for {log.type} log driver")
+    if options.get("mode", "blocking") not in ("blocking", "non-blocking"):
+        raise InvalidArgument(f"logger: logging mode not supported: {options['mode']}")
+    if log.type == "none":
+        return LogPlan("none")
+    max_size = _size(options["max-size"]) if "max-size" in options else DEFAULT_SIZE
+    max_file = _count(options["max-file"]) if "max-file" in options else (1 if "max-size" in options else DEFAULT_FILES)
+    bounded = "max-size" in options or "max-file" in options
+    compress = _boolean(options["compress"]) if "compress" in options else not bounded
+    return LogPlan(log.type, max_size, max_file, compress, _attributes(options, config))
+
+
+def _attributes(options: Mapping[str, str], config: ContainerConfig) -> dict[str, str]:
+    found: dict[str, str] = {}
+    labels = config.labels or {}
+    environment = dict(entry.split("=", 1) for entry in config.env or () if "=" in entry)
+    for name in filter(None, options.get("labels", "").split(",")):
+        if name in labels:
+            found[name] = labels[name]
+    for name in filter(None, options.get("env", "").split(",")):
+        if name in environment:
+            found[name] = environment[name]
+    found |= _by_pattern(options.get("labels-regex", ""), labels)
+    found |= _by_pattern(options.get("env-regex", ""), environment)
+    if options.get("tag"):
+        found["tag"] = options["tag"]
+    return found
+
+
+def _by_pattern(pattern: str, values: Mapping[str, str]) -> dict[str, str]:
+    import re
+
+    if not pattern:
+        return {}
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InvalidArgument(f"invalid pattern {pattern!r} in the log options: {error}") from None
+    return {name: value for name, value in values.items() if compiled.search(name)}
+
+
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def _size(text: str) -> int:
+    if text == "-1":
+        return 0
+    number = text.lower().rstrip("kmgtib")
+    unit = text.lower()[len(number) :].replace("ib", "").rstrip("b") if text else ""
+    try:
+        value = float(number) * _UNITS[unit]
+    except (ValueError, KeyError):
+        raise InvalidArgument(f"invalid value for max-size: '{text}' (use a number with k, m or g)") from None
+    if value <= 0:
+        raise InvalidArgument("max-size must be a positive number")
+    return int(value)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise InvalidArgument(f"invalid value for max-file: '{text}' (a whole number, at least 1)")
+    return int(text)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise InvalidArgument(f"invalid value for compress: '{text}' (true or false)")
+    return text.lower() in ("true", "1")
