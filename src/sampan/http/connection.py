@@ -337,7 +337,7 @@ class Connection(asyncio.Protocol):
     async def _take_over(self, head: Head, upgrade: Upgrade) -> None:
         self._keep_alive = False
         buffer = ByteBuffer(self._transport.pause_reading, self._transport.resume_reading)
-        self._duplex = Duplex(self._transport, buffer, self._drain)
+        self._duplex = Duplex(self._transport, buffer, self._drain, self._linger)
         if self._lost:
             self._duplex.connection_lost()
         else:

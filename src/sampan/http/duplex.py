@@ -18,10 +18,17 @@ class Duplex:
     had arrived and then b"", writing raises `ClientGone`, and `closed()` returns.
     """
 
-    def __init__(self, transport: asyncio.Transport, buffer: ByteBuffer, drain: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        buffer: ByteBuffer,
+        drain: Callable[[], Awaitable[None]],
+        close: Callable[[], None],
+    ) -> None:
         self._transport = transport
         self._buffer = buffer
         self._drain = drain
+        self._close = close
         self._gone = asyncio.Event()
         self._turn = 0
 
@@ -50,8 +57,10 @@ class Duplex:
             self._transport.write_eof()
 
     def close(self) -> None:
-        """Close both sides, after what was written has been sent."""
-        self._transport.close()
+        """Close both sides, after what was written has been sent and the client had a moment to take it."""
+        self._buffer.end()
+        if not self._gone.is_set() and not self._transport.is_closing():
+            self._close()
 
     async def closed(self) -> None:
         """Wait until the connection is gone: closed by us, or by the client altogether (half-close is not that)."""
