@@ -3,5 +3,17 @@
 from sampan.engine.containers.spec.build import build
 from sampan.engine.containers.spec.plan import Device, MountPlan, NamespacePaths, SpecPlan
 from sampan.engine.containers.spec.users import User, resolve_user
+from sampan.engine.containers.spec.validate import adjust, check_start, validate
 
-__all__ = ["Device", "MountPlan", "NamespacePaths", "SpecPlan", "User", "build", "resolve_user"]
+__all__ = [
+    "Device",
+    "MountPlan",
+    "NamespacePaths",
+    "SpecPlan",
+    "User",
+    "adjust",
+    "build",
+    "check_start",
+    "resolve_user",
+    "validate",
+]

@@ -189,9 +189,9 @@ def _device(device: Device) -> dict[str, Any]:
 
 
 def _paths(plan: SpecPlan, asked: Sequence[str] | None, default: Sequence[str]) -> list[str]:
-    if plan.host_config.privileged:
-        return []
-    return list(default if asked is None else asked)
+    if asked is not None:
+        return list(asked)
+    return [] if plan.host_config.privileged else list(default)
 
 
 def _root_propagation(plan: SpecPlan) -> str:
