@@ -124,8 +124,8 @@ def _base_mounts(plan: SpecPlan) -> Iterator[SpecMount]:
     yield _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro")
     writable = "writable-cgroups=true" in (plan.host_config.security_opt or ())
     yield _mount("/sys/fs/cgroup", "cgroup", "cgroup", *[] if writable else ["ro"], "nosuid", "noexec", "nodev")
+    yield _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev")
     if plan.host_config.ipc_mode != "none":
-        yield _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev")
         yield _shm(plan)
 
 
