@@ -1,0 +1,50 @@
+"""The log of one container: appended to by the monitor alone."""
+
+from __future__ import annotations
+
+import os
+
+from sampan.monitor.encode import encoder
+from sampan.monitor.protocol import Message
+
+
+class LogFile:
+    """An open log; `size` is where the next chunk's records begin."""
+
+    def __init__(self, options: Message) -> None:
+        """`options`: driver, path, max_size (bytes, 0: no limit), max_file, compress, attrs. Raises OSError."""
+        self.path: str = options["path"]
+        self._encode = encoder(options["driver"], options.get("attrs"))
+        self._open()
+
+    def _open(self) -> None:
+        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        self.size = os.fstat(self._file).st_size
+
+    def append(self, data: bytes, stream: int, time_ns: int) -> None:
+        """Write a chunk's records. On OSError (a full disk) nothing of the chunk stays in the log."""
+        self._write(self._encode(data, stream, time_ns), self.size)
+
+    def complete(self, data: bytes, stream: int, time_ns: int, start: int) -> bool:
+        """Write what is missing of a chunk whose records a predecessor began at `start`; False when nothing was."""
+        records = self._encode(data, stream, time_ns)
+        written = self.size - start
+        if not 0 <= written < len(records):
+            return False
+        self._write(records[written:], start)
+        return True
+
+    def _write(self, records: bytes, undo_size: int) -> None:
+        view = memoryview(records)
+        try:
+            while view:
+                count = os.write(self._file, view)
+                self.size += count
+                view = view[count:]
+        except OSError:
+            os.ftruncate(self._file, undo_size)
+            self.size = undo_size
+            raise
+
+    def close(self) -> None:
+        os.close(self._file)

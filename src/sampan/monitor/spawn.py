@@ -1,0 +1,90 @@
+"""Starting the OCI runtime, in a mount namespace of its own where there is something to mount or to hide.
+
+The monitor has one thread, so it may itself step into a copy of its mount namespace, mount there, spawn, and step
+back: the mounts live as long as the runtime and what it started, and none is ever seen outside.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import signal
+from collections.abc import Sequence
+
+from sampan.kernel import syscalls
+from sampan.monitor.protocol import Message
+
+_DEFAULT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
+_FIRST_PASSED = 3
+
+
+class Spawner:
+    """Spawns runtimes from the namespaces and limits that the monitor was started with."""
+
+    def __init__(self) -> None:
+        self._home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self._soft, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._limit_files(self._hard)
+
+    def spawn(
+        self,
+        argv: Sequence[str],
+        environment: dict[str, str],
+        stdio: Sequence[int],
+        passed: Sequence[int],
+        plan: Message,
+    ) -> int:
+        """Start `argv` with `stdio` as 0 to 2 and `passed` from 3 on; returns its pid, raises OSError.
+
+        Of `plan`: `cwd`, and for the namespace `slave`, `unmount` and `mounts`.
+        """
+        if not (plan.get("mounts") or plan.get("unmount")):
+            return self._start(argv, environment, stdio, passed, plan.get("cwd") or "/")
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        try:
+            _arrange_mounts(plan)
+            return self._start(argv, environment, stdio, passed, plan.get("cwd") or "/")
+        finally:
+            self._go_home()
+
+    def _go_home(self) -> None:
+        try:
+            syscalls.setns(self._home, syscalls.CLONE_NEWNS)
+        except OSError:
+            os.abort()  # in a foreign namespace every later start would go wrong; the daemon starts a successor
+
+    def _start(
+        self, argv: Sequence[str], environment: dict[str, str], stdio: Sequence[int], passed: Sequence[int], cwd: str
+    ) -> int:
+        high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_PASSED + len(passed)) for fd in passed]
+        targets = [*zip(stdio, range(3), strict=True), *zip(high, range(_FIRST_PASSED, 1 << 16), strict=False)]
+        os.chdir(cwd)
+        self._limit_files(self._soft)
+        try:
+            return os.posix_spawn(
+                argv[0],
+                list(argv),
+                environment,
+                file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for source, target in targets],
+                setsigdef=_DEFAULT_SIGNALS,
+            )
+        finally:
+            self._limit_files(self._hard)
+            os.chdir("/")
+            for descriptor in high:
+                os.close(descriptor)
+
+    def _limit_files(self, soft: int) -> None:
+        """Containers get the limit that the monitor was started with, the monitor itself all it may have."""
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, self._hard))
+
+
+def _arrange_mounts(plan: Message) -> None:
+    for target in plan.get("slave") or ():
+        syscalls.mount(None, target, None, syscalls.MS_SLAVE)
+    for target in plan.get("unmount") or ():
+        syscalls.umount(target, syscalls.MNT_DETACH)
+    for mount in plan.get("mounts") or ():
+        os.chdir(mount.get("cwd") or "/")
+        syscalls.mount(mount["source"], mount["target"], mount["fstype"], mount.get("flags") or 0, mount.get("data"))

@@ -1,0 +1,149 @@
+"""The way of a container's output from its pipe or terminal to the log: no byte leaves before it is logged.
+
+    container's pipe --tee--> S --read--> the chunk, cut after its last newline
+          |
+          +--splice--> T    held here while its records are written
+                       |
+                       +--splice--> /dev/null    the chunk is logged and handed out
+
+One process handles one chunk at a time, so one transit pipe T serves all. The daemon holds duplicates of T, S and the
+progress file. Before anything moves, an intent (whose output, which stream, the log's size, the time) goes to the
+progress file. A successor finds T empty: nothing is in flight; or finds a chunk in T: it encodes that chunk again with
+the intent's time, which gives the same records, and writes those that the log lacks. A terminal can't be looked into:
+its output is spliced to T first and looked at there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import struct
+import time
+from collections.abc import Callable
+
+from sampan.kernel import syscalls
+from sampan.monitor.encode import chunk_end
+from sampan.monitor.logfile import LogFile
+from sampan.monitor.protocol import Files
+
+CHUNK = 256 * 1024
+_CAPACITY = 1024 * 1024
+_INTENT = struct.Struct("<128sBqq")  # process id, stream, log size, time in ns
+
+Sink = Callable[[bytes], None]
+
+
+def make_pipe() -> tuple[int, int]:
+    """A pipe as large as the machine lets us."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    for capacity in (_CAPACITY, _CAPACITY // 4):
+        try:
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, capacity)
+            break
+        except OSError:
+            continue
+    return reader, writer
+
+
+class Transit:
+    """T, S and the progress file of one exec root."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self._null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+
+    @classmethod
+    def create(cls, progress_path: str) -> Transit:
+        transit_reader, transit_writer = make_pipe()
+        scratch_reader, scratch_writer = make_pipe()
+        progress = os.open(progress_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return cls(
+            {
+                "transit_reader": transit_reader,
+                "transit_writer": transit_writer,
+                "scratch_reader": scratch_reader,
+                "scratch_writer": scratch_writer,
+                "progress": progress,
+            }
+        )
+
+    def replace(self, files: Files) -> None:
+        """Go on with a predecessor's pipes and progress file."""
+        for descriptor in self.files.values():
+            os.close(descriptor)
+        self.files = files
+
+    def move_from_pipe(self, source: int, stream: int, owner: str, log: LogFile, sink: Sink) -> bool:
+        """Log and hand out one chunk of a pipe's output; False at its end. Raises BlockingIOError when it is empty."""
+        data = self._peek(source, CHUNK)
+        if not data:
+            return False
+        data = data[: chunk_end(data)]
+        now = self._intend(owner, stream, log)
+        self._fill(source, len(data))
+        self._finish(data, stream, now, log, sink)
+        return True
+
+    def move_from_terminal(self, source: int, stream: int, owner: str, log: LogFile, sink: Sink) -> bool:
+        """The same for a terminal's output. Raises OSError (EIO) when its last user is gone."""
+        now = self._intend(owner, stream, log)
+        count = os.splice(source, self.files["transit_writer"], CHUNK, flags=syscalls.SPLICE_F_NONBLOCK)
+        if not count:
+            return False
+        self._finish(self._held(), stream, now, log, sink)
+        return True
+
+    def intent(self) -> tuple[str, int, int, int] | None:
+        """Whose chunk T holds: (owner, stream, log size before it, time in ns); None when T is empty."""
+        if not select.select([self.files["transit_reader"]], [], [], 0)[0]:
+            return None
+        owner, stream, size, time_ns = _INTENT.unpack(os.pread(self.files["progress"], _INTENT.size, 0))
+        return owner.rstrip(b"\0").decode(), stream, size, time_ns
+
+    def recover(self, log: LogFile | None, sink: Sink) -> None:
+        """Finish the chunk that a predecessor left in T (its owner's `log`, or None when that is gone)."""
+        intent = self.intent()
+        if intent is None:
+            return
+        _, stream, size, time_ns = intent
+        data = self._held()
+        if log is not None and log.complete(data, stream, time_ns, size):
+            sink(data)
+        self._drain(len(data))
+
+    def _finish(self, data: bytes, stream: int, now: int, log: LogFile, sink: Sink) -> None:
+        try:
+            log.append(data, stream, now)
+        finally:
+            sink(data)
+            self._drain(len(data))
+
+    def _intend(self, owner: str, stream: int, log: LogFile) -> int:
+        now = time.time_ns()
+        os.pwrite(self.files["progress"], _INTENT.pack(owner.encode(), stream, log.size, now), 0)
+        return now
+
+    def _peek(self, source: int, limit: int) -> bytes:
+        scratch_reader, scratch_writer = self.files["scratch_reader"], self.files["scratch_writer"]
+        count = syscalls.tee(source, scratch_writer, limit, syscalls.SPLICE_F_NONBLOCK)
+        return os.read(scratch_reader, count) if count else b""
+
+    def _held(self) -> bytes:
+        """What is in T, left there."""
+        self._empty_scratch()
+        return self._peek(self.files["transit_reader"], _CAPACITY)
+
+    def _empty_scratch(self) -> None:
+        """A predecessor may have died with bytes in S."""
+        scratch = self.files["scratch_reader"]
+        while select.select([scratch], [], [], 0)[0]:
+            os.read(scratch, _CAPACITY)
+
+    def _fill(self, source: int, count: int) -> None:
+        while count:
+            count -= os.splice(source, self.files["transit_writer"], count, flags=syscalls.SPLICE_F_NONBLOCK)
+
+    def _drain(self, count: int) -> None:
+        while count:
+            count -= os.splice(self.files["transit_reader"], self._null, count)
