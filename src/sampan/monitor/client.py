@@ -186,6 +186,10 @@ class MonitorClient:
 
     # The connection
 
+    def exists(self) -> bool:
+        """Whether a monitor was started here that may still run."""
+        return self._socket is not None or self._paths.monitor_socket.exists()
+
     async def ensure(self) -> list[ProcessInfo]:
         """Connect to the monitor, starting one if none listens, and learn what it holds. Raises Unavailable."""
         async with self._ensuring:
@@ -385,6 +389,11 @@ class MonitorClient:
         """What is known of a process now."""
         live = self._live.get(process_id)
         return live.info if live else None
+
+    def kind(self, process_id: str) -> str:
+        """`container` or `exec`, "" for a process that is not known."""
+        live = self._live.get(process_id)
+        return str(live.record["kind"]) if live else ""
 
     def pidfd(self, process_id: str) -> int | None:
         """The daemon's own pidfd of a live process; not to be closed."""

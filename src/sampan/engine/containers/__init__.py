@@ -1,0 +1,1 @@
+"""Containers: making, running, looking at and removing them."""

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 import posixpath
+import secrets
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -28,9 +30,7 @@ from sampan.engine.containers.rootfs import Rootfs, copy_into_volume, make_direc
 from sampan.engine.containers.signals import parse_signal
 from sampan.engine.containers.spec.users import User
 from sampan.engine.containers.table import Container, Table
-from sampan.engine.containers.transitions import check_policy
 from sampan.errors import InvalidArgument
-from sampan.oci.documents import RunConfig
 from sampan.store.paths import DataPaths
 from sampan.wire.containers import (
     ContainerConfig,
@@ -40,15 +40,6 @@ from sampan.wire.containers import (
     MountPoint,
     NetworkingConfig,
 )
-
-
-class ImageFacts(Protocol):
-    """What a container needs of an image."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def run(self) -> RunConfig: ...
 
 
 class ImageSource(Protocol):
@@ -64,29 +55,25 @@ class ImageSource(Protocol):
         """Remove a container's snapshot."""
 
 
-class VolumeRef(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def mountpoint(self) -> str: ...
-
-
 class VolumeSource(Protocol):
     """The volumes, as creating needs them."""
 
+    def mountpoint(self, name: str) -> Path: ...
+
     async def acquire(
-        self, name: str | None, driver: str, options: dict[str, str], labels: dict[str, str] | None
-    ) -> VolumeRef: ...
+        self, name: str, driver: str, options: dict[str, str], labels: dict[str, str] | None, anonymous: bool
+    ) -> Any: ...
 
     async def remove(self, name: str, force: bool = False) -> None: ...
 
 
-Validate = Callable[[ContainerConfig, HostConfig, NetworkingConfig], list[str]]
+Validate = Callable[[CreateRequest], list[str]]
+Adjust = Callable[[HostConfig], HostConfig]
 
 
 @dataclass(frozen=True)
 class Creator:
-    """Makes containers. `validate` holds docker's checks of single values and returns warnings."""
+    """Makes containers. `validate` checks single values and returns warnings, `adjust` drops what those warn of."""
 
     table: Table
     images: ImageSource
@@ -95,6 +82,7 @@ class Creator:
     paths: DataPaths
     defaults: Defaults
     validate: Validate
+    adjust: Adjust
     emit: Emit
 
     async def create(self, request: CreateRequest, name: str | None, platform: str | None) -> CreateResponse:
@@ -103,10 +91,9 @@ class Creator:
         host = request.host_config or HostConfig()
         networking = request.networking_config or NetworkingConfig()
         wished = names.check_name(name) if name else ""
-        self._check(request, config, host)
-        warnings = self.validate(config, host, networking)
+        warnings = self._check(request)
         image = self.images.resolve(config.image, platform)
-        merged = merge_image(config, image.run)
+        merged = merge_image(config, image.config.run)
         container_id = names.new_id()
         record = self._record(container_id, merged, host, networking, image, config.image)
         wanted = wanted_mounts(merged, record.host_config, self._inherited(host))
@@ -121,20 +108,12 @@ class Creator:
         self.emit(container, "create")
         return CreateResponse(id=container_id, warnings=warnings)
 
-    def _check(self, request: CreateRequest, config: ContainerConfig, host: HostConfig) -> None:
+    def _check(self, request: CreateRequest) -> list[str]:
         if request == CreateRequest():
             raise InvalidArgument("config cannot be empty in order to create a container")
-        if config.stop_signal:
-            parse_signal(config.stop_signal)
-        if config.working_dir and not config.working_dir.startswith("/"):
-            raise InvalidArgument(
-                f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path"
-            )
-        for entry in config.env or ():
-            if not entry or entry.startswith("="):
-                raise InvalidArgument(f"invalid environment variable: {entry}")
-        check_policy(host)
-        plan_log(complete_host(host, self.defaults).log_config, config)
+        if request.stop_signal:
+            parse_signal(request.stop_signal)
+        return self.validate(request)
 
     def _record(
         self,
@@ -145,7 +124,8 @@ class Creator:
         image: Any,
         image_name: str,
     ) -> ContainerRecord:
-        host = complete_host(host, self.defaults)
+        host = self.adjust(complete_host(host, self.defaults))
+        plan_log(host.log_config, config)
         driver = host.log_config.type
         if config.working_dir:
             config = msgspec.structs.replace(config, working_dir=posixpath.normpath(config.working_dir))
@@ -184,42 +164,38 @@ class Creator:
             points += [with_mode(point, mode) for point in self.table.find(ref).record.mounts]
         return points
 
+    def _point(self, wish: Wanted) -> MountPoint:
+        """The mount as it will be; an anonymous volume gets its name here, so that the row knows it from the start."""
+        if wish.kind != "volume":
+            return wish.point()
+        name = wish.source or secrets.token_hex(32)
+        return wish.point(name, str(self.volumes.mountpoint(name)))
+
     async def _make(self, container: Container, wanted: Sequence[Wanted]) -> None:
         record = container.record
+        record.mounts = [self._point(wish) for wish in wanted]
         async with AsyncExitStack() as undo:
             await self.table.insert(container)
             undo.push_async_callback(self.table.delete, container)
             await self.images.prepare(record.image_id, record.id)
             undo.push_async_callback(self.images.discard, record.id)
-            fresh = await self._mount_points(record, wanted, undo)
-            await self._fill(record, fresh)
+            fillable = []
+            for wish, point in zip(wanted, record.mounts, strict=True):
+                if wish.kind == "volume":
+                    await self._make_volume(wish, point.name, undo)
+                    fillable += [] if wish.no_copy else [point]
+            await self._fill(record, fillable)
             record.intent = ""
             await self.table.save(container)
             undo.pop_all()
 
-    async def _mount_points(
-        self, record: ContainerRecord, wanted: Sequence[Wanted], undo: AsyncExitStack
-    ) -> list[MountPoint]:
-        """Resolve volumes; returns those that may have to be filled from the image."""
-        fillable = []
-        for wish in wanted:
-            if wish.kind != "volume":
-                record.mounts.append(wish.point())
-                continue
-            volume = await self._volume(wish)
-            if wish.anonymous:
-                undo.push_async_callback(self.volumes.remove, volume.name, True)
-            point = wish.point(volume.name, volume.mountpoint)
-            record.mounts.append(point)
-            if not wish.no_copy:
-                fillable.append(point)
-        return fillable
-
-    async def _volume(self, wish: Wanted) -> VolumeRef:
+    async def _make_volume(self, wish: Wanted, name: str, undo: AsyncExitStack) -> None:
         options = wish.spec.volume_options if wish.spec else None
         driver_options = options.driver_config.options if options and options.driver_config else {}
         labels = options.labels if options else None
-        return await self.volumes.acquire(wish.source or None, wish.driver, driver_options, labels or None)
+        await self.volumes.acquire(name, wish.driver, driver_options, labels or None, wish.anonymous)
+        if wish.anonymous:
+            undo.push_async_callback(self.volumes.remove, name, True)
 
     async def _fill(self, record: ContainerRecord, points: Sequence[MountPoint]) -> None:
         """Make the working directory and copy the image's files into empty volumes, where there is need."""

@@ -86,6 +86,7 @@ class Lifecycle:
         self._emit = emit
         self._tasks = tasks
         self._delays: dict[str, float] = {}
+        self.leaving: dict[str, Container] = {}
         self.on_started: list[Callable[[Container], None]] = []
         self.on_exited: list[Callable[[Container], None]] = []
 
@@ -326,7 +327,14 @@ class Lifecycle:
         self._delays.pop(container.id, None)
         self._emit(container, "destroy")
         resolve(container.removed, container.record.state.exit_code)
-        self._tasks.spawn(self._launcher.discard(container, volumes), "discard")
+        self.leaving[container.id] = container
+        self._tasks.spawn(self._discard(container, volumes), "discard")
+
+    async def _discard(self, container: Container, volumes: bool) -> None:
+        try:
+            await self._launcher.discard(container, volumes)
+        finally:
+            self.leaving.pop(container.id, None)
 
     def _check_removable(self, container: Container, force: bool) -> None:
         status = container.record.state.status

@@ -1,6 +1,6 @@
 """Attaching: a client's connection on one side, a channel to the monitor on the other.
 
-A channel is a socket pair. The monitor's end goes to the monitor with the start of a container (what is attached
+A channel is a socket pair. Its far end goes to the monitor with the start of a container (what is attached
 before the start gets the first byte) or at once; the daemon's end is pumped from and to the client here. The monitor
 ends a channel after the last byte of output; the client's half close becomes the channel's.
 """
@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from sampan.engine.containers.detachkeys import DetachScanner
+from sampan.monitor.client import Channel
 
 _CHUNK = 256 * 1024
 
@@ -32,32 +33,6 @@ class Duplex(Protocol):
 
     async def closed(self) -> None:
         """Returns when the client is gone."""
-
-
-@dataclass
-class Channel:
-    """One attachment. `remote` is the monitor's end until that was handed over."""
-
-    stdin: bool
-    stdout: bool
-    stderr: bool
-    local: socket.socket = field(repr=False)
-    remote: socket.socket = field(repr=False)
-
-    @classmethod
-    def open(cls, stdin: bool, stdout: bool, stderr: bool) -> Channel:
-        local, remote = socket.socketpair()
-        local.setblocking(False)
-        remote.setblocking(False)
-        return cls(stdin, stdout, stderr, local, remote)
-
-    def handed_over(self) -> None:
-        """The monitor has its own copy now."""
-        self.remote.close()
-
-    def close(self) -> None:
-        self.local.close()
-        self.remote.close()
 
 
 @dataclass
@@ -131,7 +106,7 @@ class AttachSession:
         if channel is None:
             return
         loop = asyncio.get_running_loop()
-        while data := await _receive(loop, channel.local):
+        while data := await _receive(loop, channel.socket):
             await duplex.write(data)
 
     async def _input(self, duplex: Duplex, channel: Channel) -> bool:
@@ -144,12 +119,12 @@ class AttachSession:
                 if scanner is not None:
                     data, leave = scanner.feed(data)
                 if data:
-                    await loop.sock_sendall(channel.local, data)
+                    await loop.sock_sendall(channel.socket, data)
                 if leave:
                     return True
             if scanner is not None and (rest := scanner.rest()):
-                await loop.sock_sendall(channel.local, rest)
-            channel.local.shutdown(socket.SHUT_WR)
+                await loop.sock_sendall(channel.socket, rest)
+            channel.socket.shutdown(socket.SHUT_WR)
         except (BrokenPipeError, ConnectionResetError, OSError):
             pass
         return False

@@ -15,8 +15,8 @@ from typing import Any
 from sampan.engine.containers.names import is_id_prefix
 from sampan.engine.containers.record import ContainerRecord, decode, encode
 from sampan.errors import Conflict, InvalidArgument, NotFound
+from sampan.monitor.client import Channel
 from sampan.store.db import Database
-from sampan.wire.networks import EndpointSettings
 
 
 @dataclass(eq=False)
@@ -29,7 +29,7 @@ class Container:
     exited: list[asyncio.Future[int]] = field(default_factory=list)
     removed: list[asyncio.Future[int]] = field(default_factory=list)
     execs: list[str] = field(default_factory=list)
-    endpoints: dict[str, EndpointSettings] = field(default_factory=dict)
+    channels: list[Channel] = field(default_factory=list)
     starting: bool = False
     removing: bool = False
     dead: bool = False

@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from sampan.engine.containers.record import State
-from sampan.errors import InvalidArgument
-from sampan.wire.containers import HostConfig, RestartPolicy
+from sampan.wire.containers import RestartPolicy
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 60.0
@@ -55,25 +54,6 @@ def exit_code(wait_status: int) -> int:
     """What docker calls the exit code of a wait status: 128 and the signal where one ended it."""
     signal = wait_status & 0x7F
     return 128 + signal if signal else (wait_status >> 8) & 0xFF
-
-
-def check_policy(host: HostConfig) -> None:
-    """Raise InvalidArgument for a restart policy that can't be."""
-    policy = host.restart_policy
-    if policy.name not in ("", "no", "always", "unless-stopped", "on-failure"):
-        raise InvalidArgument(
-            f"invalid restart policy: unknown policy '{policy.name}'; use one of 'no', 'always', 'on-failure', or "
-            "'unless-stopped'"
-        )
-    if policy.name != "on-failure" and policy.maximum_retry_count > 0:
-        raise InvalidArgument(
-            "invalid restart policy: maximum retry count can only be used with 'on-failure' (got "
-            f"{policy.maximum_retry_count} with '{policy.name or 'no'}')"
-        )
-    if policy.maximum_retry_count < 0:
-        raise InvalidArgument("invalid restart policy: maximum retry count cannot be negative")
-    if host.auto_remove and policy.name not in ("", "no"):
-        raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
 
 
 def restarts(policy: RestartPolicy, state: State) -> bool:

@@ -6,7 +6,7 @@ Anonymous volumes (made for a container that named none) carry the label `com.do
 
 Worked use:
 
-    volume = await volumes.acquire(None, driver="", options={}, labels={})     an anonymous one
+    volume = await volumes.acquire("data", driver="", options={}, labels={})     made, or found
     ... mount volume.mountpoint ...
     await volumes.remove(volume.name, force=False)
 """
@@ -76,18 +76,22 @@ class Volumes:
         """POST /volumes/create: makes it, or answers the one that is there. Raises InvalidArgument, Conflict."""
         if request.cluster_volume_spec:
             raise NotImplementedYet("cluster volumes need a swarm, which Sampan has none of")
-        return await self.acquire(request.name or None, request.driver, request.driver_opts, request.labels)
+        name = request.name or secrets.token_hex(32)
+        return await self.acquire(name, request.driver, request.driver_opts, request.labels, not request.name)
 
     async def acquire(
-        self, name: str | None, driver: str, options: Mapping[str, str], labels: Mapping[str, str] | None
+        self,
+        name: str,
+        driver: str,
+        options: Mapping[str, str],
+        labels: Mapping[str, str] | None,
+        anonymous: bool = False,
     ) -> Volume:
-        """The volume of that name, made if it isn't there; a fresh anonymous one for None."""
+        """The volume of that name, made if it isn't there. Raises InvalidArgument, NotFound for an unknown driver."""
         if driver not in ("", "local"):
             raise NotFound(f'error looking up volume plugin {driver}: plugin "{driver}" not found')
         if options:
             raise NotImplementedYet("options of the local volume driver are not there yet")
-        anonymous = name is None
-        name = name or secrets.token_hex(32)
         check_volume_name(name)
         async with self._lock:
             if name not in self._rows:

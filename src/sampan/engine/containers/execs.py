@@ -1,0 +1,240 @@
+"""Commands in running containers: POST /containers/{id}/exec and /exec/{id}.
+
+    created ──start──▶ running ──exit──▶ ended        created ──start fails──▶ ended (126 or 127)
+
+Execs live in memory. Those that run while the daemon is restarted are found again with the monitor, which runs them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sampan.engine.containers.detachkeys import parse_detach_keys
+from sampan.engine.containers.lifecycle import Emit, Exit, Started, StartFailed
+from sampan.engine.containers.streams import AttachSession
+from sampan.engine.containers.table import Container, Table
+from sampan.engine.containers.transitions import exit_code
+from sampan.errors import Conflict, InvalidArgument, NotFound
+from sampan.monitor.client import Channel
+from sampan.wire.exec import ExecCreateRequest, ExecInspect, ExecStartRequest, ProcessConfig
+
+EXIT_PATIENCE = 5.0
+"""Seconds between the end of a command's output and the news of its exit, at most."""
+KEPT = 256
+"""Ended commands that are remembered for each container."""
+
+
+@dataclass(eq=False)
+class Exec:
+    """One command. `code` is None until it ended."""
+
+    id: str
+    container: Container
+    request: ExecCreateRequest
+    keys: bytes
+    running: bool = False
+    started: bool = False
+    pid: int = 0
+    code: int | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def command(self) -> str:
+        return " ".join(self.request.cmd or ())
+
+
+class ExecLauncher(Protocol):
+    """What it takes to run a command in a container."""
+
+    async def launch_exec(self, run: Exec, channel: Channel | None, console_size: tuple[int, int] | None) -> Started:
+        """Start it. Raises StartFailed."""
+
+    def forget_exec(self, exec_id: str) -> None:
+        """The monitor may forget an ended command."""
+
+    async def resize(self, process_id: str, height: int, width: int) -> None:
+        """Set the size of a process's terminal."""
+
+
+class Execs:
+    """All commands of this daemon's containers."""
+
+    def __init__(self, table: Table, launcher: ExecLauncher, emit: Emit) -> None:
+        self._table = table
+        self._launcher = launcher
+        self._emit = emit
+        self._execs: dict[str, Exec] = {}
+
+    def create(self, container: Container, request: ExecCreateRequest) -> str:
+        """Remember a command to run. Raises Conflict where the container does not run, InvalidArgument."""
+        check_running(container)
+        if not request.cmd:
+            raise InvalidArgument("No exec command specified")
+        keys = parse_detach_keys(request.detach_keys)
+        for entry in request.env or ():
+            if not entry or entry.startswith("="):
+                raise InvalidArgument(f"invalid environment variable: {entry}")
+        run = Exec(secrets.token_hex(32), container, request, keys)
+        self._execs[run.id] = run
+        container.execs.append(run.id)
+        self._forget_old(container)
+        self._tell(run, f"exec_create: {run.command}")
+        return run.id
+
+    def find(self, exec_id: str) -> Exec:
+        """The command of that id, or of the only id that begins so. Raises NotFound."""
+        run = self._execs.get(exec_id)
+        if run is None:
+            raise NotFound(f"No such exec instance: {exec_id}")
+        return run
+
+    async def start(self, exec_id: str, request: ExecStartRequest) -> AttachSession | None:
+        """Run it: at once when detached, else by the session that is returned. Raises NotFound, Conflict, ..."""
+        run = self.find(exec_id)
+        if run.started:
+            raise Conflict(f"exec command {run.id} has already run" if run.ended.is_set() else "exec already running")
+        check_running(run.container)
+        size = _console_size(request, run.request)
+        run.started = True
+        if request.detach:
+            await self._launch(run, None, size)
+            return None
+        return self._session(run, size)
+
+    def _session(self, run: Exec, size: tuple[int, int] | None) -> AttachSession:
+        wish = run.request
+        failure: list[bytes] = []
+
+        async def open_channel() -> Channel | None:
+            channel = Channel(stdin=wish.attach_stdin, stdout=wish.attach_stdout, stderr=wish.attach_stderr)
+            try:
+                await self._launch(run, channel, size)
+            except StartFailed as error:
+                channel.close()
+                failure.append(f"{error}\r\n".encode())
+                return None
+            return channel
+
+        async def told() -> None:
+            try:
+                async with asyncio.timeout(EXIT_PATIENCE):
+                    await run.ended.wait()
+            except TimeoutError:
+                pass
+
+        async def words() -> AsyncIterator[bytes]:
+            for text in failure:
+                yield text if wish.tty else b"\x01\0\0\0" + len(text).to_bytes(4, "big") + text
+
+        return AttachSession(
+            tty=wish.tty,
+            open=open_channel,
+            stdin=wish.attach_stdin,
+            keys=run.keys if wish.tty else b"",
+            before=words(),
+            after=told,
+            detached=lambda: self._tell(run, "exec_detach"),
+        )
+
+    async def _launch(self, run: Exec, channel: Channel | None, size: tuple[int, int] | None) -> None:
+        self._tell(run, f"exec_start: {run.command}")
+        run.running = True
+        try:
+            started = await self._launcher.launch_exec(run, channel, size)
+        except StartFailed as failure:
+            self._end(run, failure.exit_code)
+            raise
+        except BaseException:
+            self._end(run, 255)
+            raise
+        run.pid = started.pid
+
+    def process_exited(self, exec_id: str, exit: Exit) -> bool:
+        """The monitor's news of a command; False when it is none of ours."""
+        run = self._execs.get(exec_id)
+        if run is None:
+            return False
+        code = 255 if exit.wait_status is None else exit_code(exit.wait_status)
+        self._end(run, code)
+        self._tell(run, "exec_die", {"exitCode": str(code)})
+        self._launcher.forget_exec(exec_id)
+        return True
+
+    def _end(self, run: Exec, code: int) -> None:
+        run.running, run.code = False, code
+        run.ended.set()
+
+    def inspect(self, exec_id: str) -> ExecInspect:
+        """GET /exec/{id}/json. Raises NotFound."""
+        run = self.find(exec_id)
+        entrypoint, *arguments = run.request.cmd or [""]
+        return ExecInspect(
+            id=run.id,
+            running=run.running,
+            exit_code=run.code,
+            process_config=ProcessConfig(
+                tty=run.request.tty,
+                entrypoint=entrypoint,
+                arguments=arguments,
+                privileged=run.request.privileged,
+                user=run.request.user,
+            ),
+            open_stdin=run.request.attach_stdin,
+            open_stderr=run.request.attach_stderr,
+            open_stdout=run.request.attach_stdout,
+            can_remove=False,
+            container_id=run.container.id,
+            detach_keys=base64.b64encode(run.keys).decode() if run.request.detach_keys else "",
+            pid=run.pid,
+        )
+
+    async def resize(self, exec_id: str, height: int, width: int) -> None:
+        """POST /exec/{id}/resize. Raises NotFound, InvalidArgument when it does not run."""
+        run = self.find(exec_id)
+        if not run.running:
+            raise InvalidArgument(f"exec {run.id} is not running")
+        await self._launcher.resize(run.id, height, width)
+
+    def running_ids(self, container: Container) -> list[str]:
+        """What inspect of the container shows."""
+        return [exec_id for exec_id in container.execs if self._execs[exec_id].running]
+
+    def forget(self, container: Container) -> None:
+        """The container is gone, and its commands with it."""
+        for exec_id in container.execs:
+            self._execs.pop(exec_id, None)
+        container.execs.clear()
+
+    def _forget_old(self, container: Container) -> None:
+        ended = [i for i in container.execs if self._execs[i].ended.is_set()]
+        for exec_id in ended[: max(0, len(ended) - KEPT)]:
+            container.execs.remove(exec_id)
+            del self._execs[exec_id]
+
+    def _tell(self, run: Exec, action: str, extra: Mapping[str, str] | None = None) -> None:
+        self._emit(run.container, action, {"execID": run.id, **(extra or {})})
+
+
+def check_running(container: Container) -> None:
+    """Raise Conflict unless commands can be run in the container."""
+    status = container.record.state.status
+    if status == "paused":
+        raise Conflict(f"container {container.id} is paused, unpause the container before exec")
+    if status == "restarting":
+        raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
+    if not container.running:
+        raise Conflict(f"container {container.id} is not running")
+
+
+def _console_size(start: ExecStartRequest, create: ExecCreateRequest) -> tuple[int, int] | None:
+    size = start.console_size or create.console_size
+    if not size:
+        return None
+    if len(size) != 2 or min(size) < 0:
+        raise InvalidArgument("ConsoleSize must be [height, width]")
+    return size[0], size[1]
