@@ -1,0 +1,153 @@
+"""Two engines given the same calls: what they answer is recorded, normalised and compared.
+
+A case is a function that makes calls on a `Session`. Each call adds an `Observation` (the call, its status, its body),
+with what can't be equal replaced by placeholders: ids (numbered where this
+session made the thing; digests stay), times, addresses, pids, roots.
+`differences` then lists the places where two recordings disagree.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rig.engines import Engine
+from rig.http import demultiplex
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+ZERO_TIME = "0001-01-01T00:00:00Z"
+ID = re.compile(r"(?<!sha256:)\b[0-9a-f]{64}\b")
+SHORT_ID = re.compile(r"\b[0-9a-f]{12}\b")
+TEMPORARY = re.compile(r"\bdocker-import-\d+\b")
+ADDRESS = re.compile(r"\b172\.\d+\.\d+\.\d+\b")
+MAC = re.compile(r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b")
+NUMBERS = {"Pid", "Created", "time", "timeNano", "SizeRw", "SizeRootFs"}
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One answer. `body` is the normalised document, or text."""
+
+    call: str
+    status: int
+    content_type: str
+    body: Any
+
+    def leaves(self) -> dict[str, Any]:
+        return {"status": self.status, "content-type": self.content_type} | dict(flatten("", self.body))
+
+
+class Session:
+    """Calls on one engine, recorded in `observations`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.client = engine.client()
+        self.observations: list[Observation] = []
+        self._ids: dict[str, str] = {}
+
+    def call(self, method: str, path: str, document: Any = None, headers: dict[str, str] | None = None) -> Any:
+        """Make a call, record the answer, return its document (None when it has none)."""
+        answer = self.client.request(method, path, document, headers)
+        kind = answer.headers.get("content-type", "")
+        made = json.loads(answer.body).get("Id") if answer.status == 201 else None
+        if made:
+            self._ids[made] = f"<id{len(self._ids) + 1}>"
+        self.observations.append(
+            Observation(
+                f"{method} {self._text(urllib.parse.unquote(path))}",
+                answer.status,
+                kind,
+                self.normalise(readable(answer.body, kind)),
+            )
+        )
+        try:
+            return json.loads(answer.body)
+        except ValueError:
+            return None
+
+    def get(self, path: str) -> Any:
+        return self.call("GET", path)
+
+    def post(self, path: str, document: Any = None) -> Any:
+        return self.call("POST", path, document)
+
+    def delete(self, path: str) -> Any:
+        return self.call("DELETE", path)
+
+    def quietly(self, method: str, path: str, document: Any = None) -> Any:
+        """A call that is not recorded; its document."""
+        answer = self.client.request(method, path, document)
+        return answer.json() if answer.body else None
+
+    def run(self, name: str, *command: str, **options: Any) -> None:
+        """Create and start a container without a network; recorded."""
+        host = {"NetworkMode": "none", **options.pop("HostConfig", {})}
+        document = {"Image": "busybox", "Cmd": list(command), "HostConfig": host, **options}
+        self.post(f"/containers/create?name={name}", document)
+        self.post(f"/containers/{name}/start")
+
+    def run_to_end(self, name: str, *command: str, **options: Any) -> None:
+        self.run(name, *command, **options)
+        self.post(f"/containers/{name}/wait")
+
+    # -- normalising
+
+    def normalise(self, value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {self._text(name): self.normalise(item, name) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.normalise(item) for item in value]
+        if isinstance(value, str):
+            return self._text(value)
+        if key in NUMBERS and isinstance(value, int) and value > 0:
+            return f"<{key}>"
+        return value
+
+    def _text(self, text: str) -> str:
+        text = ID.sub(lambda found: self._ids.get(found[0], "<id>"), text)
+        text = TEMPORARY.sub("<temporary>", SHORT_ID.sub("<short>", text))
+        text = text.replace(str(self.engine.home), "<home>")
+        text = TIME.sub(lambda found: found[0] if found[0] == ZERO_TIME else "<time>", text)
+        return MAC.sub("<mac>", ADDRESS.sub("<address>", text))
+
+
+def readable(body: bytes, kind: str) -> Any:
+    """A document, a list of documents, the two streams, or text."""
+    if kind.startswith("application/vnd.docker.multiplexed-stream"):
+        return [stream.decode("latin-1") for stream in demultiplex(body)]
+    if not kind.startswith("application/json"):
+        return body.decode("latin-1") if len(body) < 100_000 else f"{len(body)} bytes"
+    try:
+        return json.loads(body) if body else None
+    except ValueError:
+        return [json.loads(line) for line in body.splitlines() if line.strip()]
+
+
+def flatten(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The leaves of a document with their paths; an empty list, empty map and null are leaves, and differ."""
+    if isinstance(value, dict) and value:
+        for name, item in value.items():
+            yield from flatten(f"{path}.{name}", item)
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            yield from flatten(f"{path}[{index}]", item)
+    else:
+        yield path or "body", value
+
+
+def differences(genuine: list[Observation], ours: list[Observation]) -> Iterator[tuple[str, str, Any, Any]]:
+    """(call, path, genuine's value, ours) for each disagreement; a missing leaf is shown as `absent`."""
+    if [seen.call for seen in genuine] != [seen.call for seen in ours]:
+        yield "the case", "calls", [seen.call for seen in genuine], [seen.call for seen in ours]
+        return
+    for theirs, mine in zip(genuine, ours, strict=True):
+        left, right = theirs.leaves(), mine.leaves()
+        for path in dict.fromkeys([*left, *right]):
+            pair = left.get(path, "absent"), right.get(path, "absent")
+            if pair[0] != pair[1] or type(pair[0]) is not type(pair[1]):
+                yield theirs.call, path, *pair
