@@ -38,8 +38,8 @@ from sampan.engine.containers.table import Container, Table
 from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
 from sampan.kernel.facts import HostFacts
 from sampan.monitor.client import Channel, LogOptions, MonitorClient, Mount, ProcessInfo, RuntimeFailed, StartRequest
-from sampan.store.paths import DataPaths, RunPaths
 from sampan.store.overlay import OverlayMount
+from sampan.store.paths import DataPaths, RunPaths
 from sampan.wire.containers import HostConfig, Ulimit
 
 

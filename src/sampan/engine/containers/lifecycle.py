@@ -18,7 +18,7 @@ from sampan.engine.containers import transitions
 from sampan.engine.containers.signals import ends_by_default, parse_signal
 from sampan.engine.containers.table import Container, Table
 from sampan.engine.tasks import Supervisor
-from sampan.errors import Conflict, Internal, InvalidArgument, NotModified, SampanError
+from sampan.errors import Conflict, Internal, InvalidArgument, NotModified
 from sampan.wire.containers import WaitResponse
 
 SIGKILL, SIGTERM = 9, 15
@@ -47,7 +47,7 @@ class Exit:
     at: int
 
 
-class StartFailed(SampanError):
+class StartFailed(InvalidArgument):
     """The runtime could not start the process; `exit_code` is what docker shows for that (126, 127, 128)."""
 
     def __init__(self, message: str, exit_code: int) -> None:

@@ -16,7 +16,8 @@ _CONTAINER = (
     "unable to start container process: "
 )
 _EXEC = "OCI runtime exec failed: exec failed: unable to start container process: "
-_NOISE = re.compile(r"^(?:\d{4}-\d\d-\d\dT\S+:\s*)?(?:crun|runc)?:?\s*", re.IGNORECASE)
+_RUNC = re.compile(r'msg="(?:runc \w+ failed: )?(.*)"$')
+_CRUN_MISSING = re.compile(r"executable file `.*` not found in \$PATH", re.DOTALL)
 
 NOT_FOUND, NOT_EXECUTABLE, OTHER = 127, 126, 128
 
@@ -28,24 +29,29 @@ def explain(words: str, command: Sequence[str], exec: bool = False) -> StartFail
 
 
 def _clean(words: str) -> str:
+    """The reason in the runtime's last line: crun prints it plainly, runc as `... msg="runc run failed: REASON"`."""
     lines = [line.strip() for line in words.splitlines() if line.strip()]
-    return _NOISE.sub("", lines[-1]) if lines else "the runtime gave no reason"
+    if not lines:
+        return "the runtime gave no reason"
+    message = _RUNC.search(lines[-1])
+    if message:
+        return message[1].replace('\\"', '"').removeprefix("unable to start container process: ")
+    return lines[-1]
 
 
 def _reason(words: str, program: str) -> tuple[str, int]:
-    low = words.lower()
-    about_program = (
-        f"`{program}`" in words or "executable file" in low or "exec" in low.split(":")[0] or "open executable" in low
-    )
-    if "not found in $path" in low:
-        return f'exec: "{program}": executable file not found in $PATH', NOT_FOUND
-    if about_program and "no such file" in low:
+    if _CRUN_MISSING.match(words):
         if "/" in program:
             return f'exec: "{program}": stat {program}: no such file or directory', NOT_FOUND
         return f'exec: "{program}": executable file not found in $PATH', NOT_FOUND
-    if about_program and ("permission denied" in low or "is a directory" in low):
-        detail = "is a directory: permission denied" if "directory" in low else "permission denied"
+    if words.startswith("open executable: "):
+        # crun refuses a directory with EPERM, a file without the x bit with EACCES.
+        detail = "permission denied" if words.endswith("Permission denied") else "is a directory: permission denied"
         return f'exec: "{program}": {detail}', NOT_EXECUTABLE
-    if about_program and ("exec format" in low or "not a directory" in low):
-        return f'exec: "{program}": {words.rsplit(":", 1)[-1].strip().lower()}', NOT_EXECUTABLE
+    head, colon, error = words.rpartition(": ")
+    words = head + colon + error[:1].lower() + error[1:]
+    if "executable file not found" in words or "no such file or directory" in words:
+        return words, NOT_FOUND
+    if "permission denied" in words or "is a directory" in words:
+        return words, NOT_EXECUTABLE
     return words, OTHER
