@@ -1,9 +1,8 @@
 """Two engines given the same calls: what they answer is recorded, normalised and compared.
 
 A case is a function that makes calls on a `Session`. Each call adds an `Observation` (the call, its status, its body),
-with what can't be equal replaced by placeholders: ids (numbered where this
-session made the thing; digests stay), times, addresses, pids, roots.
-`differences` then lists the places where two recordings disagree.
+with what can't be equal replaced by placeholders: ids (numbered where this session made the thing; digests stay),
+times, addresses, pids, roots. `differences` then lists the places where two recordings disagree.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 ZERO_TIME = "0001-01-01T00:00:00Z"
 ID = re.compile(r"(?<!sha256:)\b[0-9a-f]{64}\b")
 SHORT_ID = re.compile(r"\b[0-9a-f]{12}\b")
+MOMENT = re.compile(r"\b\d{10}\.\d{9}\b")
 TEMPORARY = re.compile(r"\bdocker-import-\d+\b")
 ADDRESS = re.compile(r"\b172\.\d+\.\d+\.\d+\b")
 MAC = re.compile(r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b")
@@ -54,7 +54,7 @@ class Session:
         """Make a call, record the answer, return its document (None when it has none)."""
         answer = self.client.request(method, path, document, headers)
         kind = answer.headers.get("content-type", "")
-        made = json.loads(answer.body).get("Id") if answer.status == 201 else None
+        made = json.loads(answer.body).get("Id") if answer.status == 201 and answer.body else None
         if made:
             self._ids[made] = f"<id{len(self._ids) + 1}>"
         self.observations.append(
@@ -113,6 +113,7 @@ class Session:
         text = TEMPORARY.sub("<temporary>", SHORT_ID.sub("<short>", text))
         text = text.replace(str(self.engine.home), "<home>")
         text = TIME.sub(lambda found: found[0] if found[0] == ZERO_TIME else "<time>", text)
+        text = MOMENT.sub("<moment>", text)
         return MAC.sub("<mac>", ADDRESS.sub("<address>", text))
 
 
