@@ -166,6 +166,11 @@ class Ingest:
         self.offset = 0
         self._take_what_is_there()
 
+    @property
+    def digest(self) -> Digest:
+        """The digest of what was written so far."""
+        return hash_digest(self._hash)
+
     def write(self, data: bytes | memoryview) -> None:
         """Append; the offset moves by the length of `data`."""
         view = memoryview(data)

@@ -202,7 +202,7 @@ class Snapshots:
             self._sweep(identity)
         self.sweep(gone)
 
-    def keys(self) -> list[str]:
+    def active_keys(self) -> list[str]:
         """The keys of all active snapshots."""
         query = "SELECT key FROM snapshots WHERE kind = 'active' ORDER BY id"
         return [key for (key,) in self._database.read(lambda rows: rows.execute(query).fetchall())]

@@ -1,0 +1,286 @@
+"""Images as the engine and the API use them: one verb, one method.
+
+Reading is immediate and takes no lock. What blocks (archives, tar, disk) runs in worker threads. What answers with
+lines (load, import) or bytes (save) is an asynchronous iterator; when its reader goes away, the work ends.
+
+Worked use:
+
+    images = Images(database, paths, events, users)
+    await asyncio.to_thread(images.recover)
+    async for line in images.load(body.read): ...
+    image = images.resolve("busybox")
+    await images.prepare(image.id, container_id)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from sampan.errors import InvalidArgument, NotFound
+from sampan.images import progress, views
+from sampan.images.bridge import Inlet, Read, lines_of
+from sampan.images.catalog import Catalog, Image
+from sampan.images.load import Loaded, Loader
+from sampan.images.register import Events, Registrar
+from sampan.images.removal import Remover, Users
+from sampan.images.selecting import Filters, select
+from sampan.images.unpacker import Unpacker
+from sampan.oci.digest import Digest
+from sampan.oci.documents import Manifest, parse
+from sampan.oci.platform import Platform
+from sampan.oci.reference import Reference, parse_any
+from sampan.store.collect import Collector
+from sampan.store.content import ContentStore
+from sampan.store.db import Database
+from sampan.store.leases import Leases
+from sampan.store.paths import DataPaths
+from sampan.store.snapshots import Snapshots
+from sampan.wire.images import DeleteItem, HistoryItem, ImageInspect, ImageSummary
+
+__all__ = ["Images"]
+
+
+class Images:
+    """The images of one data root. Owns its content store and snapshots (`content`, `snapshots`, `leases`)."""
+
+    def __init__(self, database: Database, paths: DataPaths, events: Events, users: Users) -> None:
+        self.leases = Leases(database)
+        self.content = ContentStore(database, paths.blobs, paths.ingest)
+        self.snapshots = Snapshots(database, self.leases, paths.snapshots)
+        self.catalog = Catalog(database)
+        self.unpacker = Unpacker(self.content, self.snapshots)
+        self.registrar = Registrar(database)
+        self.collector = Collector(database, self.content, self.snapshots, self.leases)
+        self._database = database
+        self._events = events
+        self._users = users
+        self._threads = ThreadPoolExecutor(8, "images")
+
+    # Reading
+
+    def resolve(self, ref: str, platform: str | Platform | None = None) -> Image:
+        """The image that a name, a digest reference, an id or the beginning of one stands for.
+
+        Raises InvalidArgument for what can't be a reference, NotFound "No such image: ..." and where the image has no
+        such platform.
+        """
+        parsed = parse_any(ref)
+        image = self.catalog.get(parsed) if isinstance(parsed, str) else self._named(ref, parsed)
+        if image is None:
+            shown = parsed if isinstance(parsed, str) else parsed.with_default_tag().familiar
+            raise NotFound(f"No such image: {shown}")
+        return image if platform is None else self._on_platform(ref, parsed, image, platform)
+
+    def list(
+        self, everything: bool = False, filters: Filters | None = None, shared_size: bool = False
+    ) -> Sequence[ImageSummary]:
+        """The rows of GET /images/json. Raises InvalidArgument, NotFound for filters that can't be right."""
+        images = self.catalog.all()
+        hidden = self.catalog.hidden()
+        shown = [image for image in images if image.id not in hidden]
+        parents = {image.parent for image in images if image.parent}
+        chosen = select(shown, filters or {}, everything, self.resolve, parents)
+        return [
+            views.summary(
+                image, (tags, digests), len(self._users(image.id)), self._shared(image, images) if shared_size else -1
+            )
+            for image, tags, digests in chosen
+        ]
+
+    def inspect(self, ref: str, platform: str | Platform | None = None) -> ImageInspect:
+        """The document of GET /images/{name}/json. Raises as `resolve`."""
+        image = self.resolve(ref, platform)
+        return views.inspect(image, self._graph(image))
+
+    def history(self, ref: str, platform: str | Platform | None = None) -> Sequence[HistoryItem]:
+        """The rows of GET /images/{name}/history, newest first. Raises as `resolve`."""
+        image = self.resolve(ref, platform)
+        return views.history(image, self._layer_size, self._ancestors(image))
+
+    def size_of(self, image_id: str) -> int:
+        """Bytes of an image's unpacked layers; 0 where it is gone."""
+        image = self.catalog.get(Digest(image_id))
+        return image.size if image else 0
+
+    def descendants(self, ref: str) -> set[str]:
+        """The ids of an image and of all that stand on its layers; empty where there is no such image."""
+        try:
+            top = self.resolve(ref)
+        except (NotFound, InvalidArgument):
+            return set()
+        length = len(top.chain_ids)
+        return {image.id for image in self.catalog.all() if image.chain_ids[:length] == top.chain_ids}
+
+    def count(self) -> int:
+        """How many images a list with all of them has."""
+        return len(self.catalog.all()) - len(self.catalog.hidden())
+
+    # Containers' snapshots
+
+    async def prepare(self, image_id: str, key: str) -> None:
+        """Make the snapshot of the container `key`. An image that was not unpacked yet is unpacked first."""
+        image = self.catalog.get(Digest(image_id))
+        if image is None:
+            raise NotFound(f"No such image: {image_id}")
+        if image.top is not None and self.snapshots.layer(image.top) is None:
+            await asyncio.to_thread(self._unpack, image)
+        await self.snapshots.prepare(key, image.chain_ids)
+
+    async def discard(self, key: str) -> None:
+        """Remove a container's snapshot, and the layers that only it kept."""
+        await self.snapshots.remove(key)
+
+    async def forget_snapshots(self, keep: set[str]) -> None:
+        """Remove the snapshots of all containers but these."""
+        for key in self.snapshots.active_keys():
+            if key not in keep:
+                await self.snapshots.remove(key)
+
+    # Changing
+
+    async def tag(self, ref: str, repository: str, tag: str = "") -> None:
+        """Give an image a further name. Raises InvalidArgument, NotFound."""
+        name = tag_reference(repository, tag)
+        image = self.resolve(ref)
+        target = self._target(ref, image)
+        await self._in_thread(self.registrar.tag, image.id, target, name)
+        self.emit(image, "tag", name.familiar)
+
+    async def remove(self, ref: str, force: bool = False, prune: bool = True) -> Sequence[DeleteItem]:
+        """Remove a name or an image by docker's rules (sampan.images.removal). Raises NotFound, Conflict."""
+        image = self.resolve(ref)
+        remover = Remover(self._database, self.catalog, self.collector, self._users, self._events)
+        await self._in_thread(remover.remove, ref, image, force, prune)
+        return remover.items
+
+    async def load(self, read: Read, platform: Platform | None = None, quiet: bool = False) -> AsyncIterator[bytes]:
+        """Load an archive of images (docker's or an OCI layout, compressed or not); docker's lines, errors too."""
+        inlet = Inlet(read)
+
+        def work(report: Callable[[bytes], None]) -> None:
+            def loaded(one: Loaded) -> None:
+                for line in self._loaded_lines(one):
+                    report(line)
+
+            def advanced(layer: str, current: int, total: int) -> None:
+                if not quiet:
+                    report(progress.advance("Loading layer", layer, current, total))
+
+            with self.leases.hold() as lease:
+                Loader(self.content, self.unpacker, self.registrar, platform).run(inlet.more, lease, advanced, loaded)
+
+        async for line in lines_of(self._threads, work, progress.failed, inlet):
+            yield line
+
+    # Life
+
+    def recover(self) -> None:
+        """At start, before anything else: finish or undo what a crash left. Blocks."""
+        self.content.recover()
+        self.snapshots.recover()
+        self.collector.run()
+
+    def close(self) -> None:
+        """Finish what runs. No call may follow."""
+        self._threads.shutdown(wait=True)
+        self.unpacker.close()
+        self.snapshots.close()
+        self.collector.close()
+
+    def emit(self, image: Image, action: str, name: str) -> None:
+        """An event of an image, with its labels and the name it was called by."""
+        self._events.emit("image", action, image.id, {**(image.config.run.labels or {}), "name": name})
+
+    def _named(self, ref: str, reference: Reference) -> Image | None:
+        image = self.catalog.tagged(reference.key())
+        if image is None:
+            found = self.catalog.prefixed(ref if ref.startswith("sha256:") else f"sha256:{ref}")
+            image = self.catalog.get(found[0]) if len(found) == 1 else None
+        return image
+
+    def _on_platform(self, ref: str, parsed: Reference | Digest, image: Image, platform: str | Platform) -> Image:
+        wanted = Platform.parse(platform) if isinstance(platform, str) else platform
+        if image.platform.matches(wanted):
+            return image
+        target = None if isinstance(parsed, str) else self.catalog.target(parsed.key())
+        for member in self.catalog.members(target) if target else ():
+            if member.platform.matches(wanted):
+                return member
+        raise NotFound(
+            f"image with reference {ref} was found but its platform ({image.platform}) "
+            f"does not match the specified platform ({wanted})"
+        )
+
+    def _target(self, ref: str, image: Image) -> Digest:
+        parsed = parse_any(ref)
+        target = None if isinstance(parsed, str) else self.catalog.target(parsed.key())
+        return target or image.manifest
+
+    def _unpack(self, image: Image) -> None:
+        with self.leases.hold() as lease:
+            self.unpacker.finish(image.config, self._layer_blobs(image), {}, lease)
+
+    def _layer_blobs(self, image: Image) -> Sequence[Digest]:
+        manifest = parse(self.content.read(image.manifest), Manifest, "manifest")
+        return [Digest(layer.digest) for layer in manifest.layers]
+
+    def _graph(self, image: Image) -> dict[str, str]:
+        layers = [layer for layer in map(self.snapshots.layer, reversed(image.chain_ids)) if layer]
+        if not layers:
+            return {}
+        folder = layers[0].fs.parent
+        graph = {
+            "MergedDir": str(folder / "merged"),
+            "UpperDir": str(layers[0].fs),
+            "WorkDir": str(folder / "work"),
+        }
+        if len(layers) > 1:
+            graph["LowerDir"] = ":".join(str(layer.fs) for layer in layers[1:])
+        return graph
+
+    def _layer_size(self, key: Digest) -> int:
+        layer = self.snapshots.layer(key)
+        return layer.size if layer else 0
+
+    def _ancestors(self, image: Image) -> Sequence[Image]:
+        found = []
+        while image.parent and (parent := self.catalog.get(Digest(image.parent))):
+            found.append(parent)
+            image = parent
+        return found
+
+    def _shared(self, image: Image, images: Sequence[Image]) -> int:
+        others = {key for other in images if other.id != image.id for key in other.chain_ids}
+        return sum(self._layer_size(key) for key in image.chain_ids if key in others)
+
+    def _loaded_lines(self, one: Loaded) -> Sequence[bytes]:
+        lines = []
+        for name, old in one.replaced.items():
+            lines.append(
+                progress.stream(
+                    f"The image {name.familiar} already exists, renaming the old one with ID {old} to empty string\n"
+                )
+            )
+        image = self.catalog.get(one.image)
+        if image is not None:
+            self.emit(image, "load", one.image)
+        if not one.names:
+            return [*lines, progress.stream(f"Loaded image ID: {one.image}\n")]
+        return lines + [progress.stream(f"Loaded image: {name.familiar}\n") for name in one.names]
+
+    async def _in_thread(self, function: Callable[..., object], *arguments: object) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+
+def tag_reference(repository: str, tag: str) -> Reference:
+    """The name that `repository` and `tag` make. Raises InvalidArgument."""
+    reference = Reference.parse(repository)
+    if reference.digest is not None:
+        raise InvalidArgument("cannot import digest reference")
+    if tag:
+        reference = reference.with_tag(tag)
+    if reference.familiar_name == "sha256":
+        raise InvalidArgument("refusing to create an ambiguous tag using digest algorithm as name")
+    return reference.with_default_tag()
