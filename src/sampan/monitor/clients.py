@@ -16,9 +16,9 @@ import termios
 from typing import Protocol
 
 from sampan.kernel import syscalls
+from sampan.monitor.encode import FRAME
 from sampan.monitor.loop import GONE, READ, WRITE, Loop
 
-_FRAME = struct.Struct(">BxxxI")
 _BUFFER = 2 * 1024 * 1024
 _STDIN_CHUNK = 64 * 1024
 
@@ -82,7 +82,7 @@ class Client:
         """Send a chunk of output; `stalled` says afterwards whether the client is out of room."""
         if not self.wants["stdout" if stream == 1 else "stderr"]:
             return
-        parts = [data] if self._owner.tty else [_FRAME.pack(stream, len(data)), data]
+        parts = [data] if self._owner.tty else [FRAME.pack(stream, len(data)), data]
         if self._pending:
             self._pending += b"".join(parts)
         else:

@@ -18,6 +18,8 @@ from collections.abc import Callable
 STDOUT, STDERR = 1, 2
 STREAM_NAMES = {STDOUT: "stdout", STDERR: "stderr"}
 
+# Docker's frame of attach and logs streams: stream, three zeros, length (Engine API, ContainerAttach).
+FRAME = struct.Struct(">BxxxI")
 LOCAL_HEADER = struct.Struct("<IBBHq")
 LOCAL_TRAILER = struct.Struct("<I")
 
