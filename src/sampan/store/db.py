@@ -1,10 +1,11 @@
 """Rows: one SQLite file in WAL mode, one writer thread, readers on whatever thread asks.
 
-    schema (version 1)
+    schema (version 2)
 
     containers   id, name (unique), created, document
     volumes      name, document
     networks     id, name, document
+    endpoints    network, container, document             a running container's place in a network
     blobs        digest, size, created                   bytes in blobs/<algorithm>/<hex>
     images       id (the config's digest), manifest, parent, created, tagged, top (chain id), config (the document)
     image_blobs  image, digest                            what an image keeps: its documents and layers
@@ -71,6 +72,11 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX snapshots_parent ON snapshots (parent);
     CREATE INDEX snapshots_diff ON snapshots (diff);
+    """,
+    """
+    CREATE TABLE endpoints (
+        network TEXT NOT NULL, container TEXT NOT NULL, document BLOB NOT NULL, PRIMARY KEY (network, container)
+    ) WITHOUT ROWID;
     """,
 )
 
