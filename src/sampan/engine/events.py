@@ -7,6 +7,7 @@ and now, then goes on live until `until` (or for ever), without a gap between th
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -39,9 +40,11 @@ Filters = Mapping[str, list[str]]
 
 
 class EventBus:
-    """One per daemon. `emit` is called on the event loop and never waits."""
+    """One per daemon, made on its event loop. `emit` never waits and may be called on any thread."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._history: deque[Event] = deque(maxlen=HISTORY)
         self._subscribers: set[_Subscription] = set()
         self._last = 0
@@ -52,6 +55,9 @@ class EventBus:
 
     def emit(self, kind: str, action: str, actor_id: str, attributes: Mapping[str, str]) -> None:
         """Record an event of the object `actor_id` and hand it to every subscriber whose filters match."""
+        if threading.get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(self.emit, kind, action, actor_id, attributes)
+            return
         self._last = max(time.time_ns(), self._last + 1)
         legacy = kind in _LEGACY_TYPES
         event = Event(

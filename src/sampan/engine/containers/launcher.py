@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import msgspec
 
 from sampan.engine.containers.execs import Exec
+from sampan.engine.containers.filters import FilterCache
 from sampan.engine.containers.lifecycle import Started, StartFailed
 from sampan.engine.containers.logs import plan_log
 from sampan.engine.containers.record import ContainerRecord
@@ -105,7 +106,7 @@ class Launcher:
     paths: DataPaths
     run: RunPaths
     settings: RuntimeSettings
-    _shapes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    filters: FilterCache = field(default_factory=FilterCache)
 
     async def launch(self, container: Container) -> Started:
         """Start a container's process. Raises StartFailed, InvalidArgument; then nothing is left of the try."""
@@ -159,7 +160,10 @@ class Launcher:
         self.run.rootfs(record.id).mkdir(parents=True, exist_ok=True)
         self._make_bind_sources(record)
         plan = self._plan(record, user, namespaces, files)
-        (bundle / "config.json").write_bytes(msgspec.json.encode(build(plan)))
+        spec = build(plan)
+        if self._is_crun(record):
+            self.filters.embed(spec)
+        (bundle / "config.json").write_bytes(msgspec.json.encode(spec))
         return self._request(record, bundle)
 
     def _write_files(self, record: ContainerRecord, attachment: Attachment) -> dict[str, str]:
@@ -241,11 +245,14 @@ class Launcher:
             raise InvalidArgument(f"unknown or invalid runtime name: {name}")
         return path
 
+    def _is_crun(self, record: ContainerRecord) -> bool:
+        return Path(self.runtime_path(record.host_config.runtime)).name == "crun"
+
     def _runtime(self, record: ContainerRecord, bundle: Path) -> list[str]:
         """The runtime's command as far as the verb."""
         path = self.runtime_path(record.host_config.runtime)
         options = ["--root", str(self.run.runtime)]
-        if Path(path).name == "crun":
+        if self._is_crun(record):
             options += ["--cgroup-manager", "cgroupfs"]
         return [path, *options]
 

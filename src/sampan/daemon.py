@@ -1,0 +1,387 @@
+"""sampand: the composition root, the only module that imports everything.
+
+    main ─ config ─ log, lock, pidfile ─ Daemon (objects, inside out) ─ recover ─ listen ─ wait for a signal ─ stop
+
+Stopping leaves containers running (live-restore) unless the configuration says otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import grp
+import logging
+import os
+import resource
+import shutil
+import signal
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from sampan import __version__
+from sampan import config as configuration
+from sampan.config import Config
+from sampan.daemonlog import set_up_logging
+from sampan.engine.containers.create import Creator
+from sampan.engine.containers.execs import Execs
+from sampan.engine.containers.launcher import Launcher, RuntimeSettings, exit_of
+from sampan.engine.containers.layers import ContainerLayers
+from sampan.engine.containers.lifecycle import Lifecycle
+from sampan.engine.containers.logreading import LogReading
+from sampan.engine.containers.merge import Defaults
+from sampan.engine.containers.recovery import Recovery
+from sampan.engine.containers.rootfs import Rootfs
+from sampan.engine.containers.service import Containers
+from sampan.engine.containers.spec.seccomp import Profile, decode_profile, default_profile
+from sampan.engine.containers.spec.validate import adjust, validate
+from sampan.engine.containers.table import Container, Table
+from sampan.engine.events import EventBus
+from sampan.engine.networks.service import Networks
+from sampan.engine.system import Counts, System, SystemFacts
+from sampan.engine.tasks import Supervisor
+from sampan.engine.volumes.service import Volumes
+from sampan.errors import Conflict, InvalidArgument, SampanError
+from sampan.images.service import Images
+from sampan.kernel import facts, syscalls
+from sampan.monitor.client import MonitorClient, ProcessInfo
+from sampan.server.app import ApiServer
+from sampan.server.routes import Backends, build_routes
+from sampan.store.db import Database
+from sampan.store.paths import DataPaths, RunPaths
+from sampan.wire.containers import Ulimit
+
+log = logging.getLogger("sampan.daemon")
+
+SOCKET_MODE = 0o660
+CGROUP_PARENT = "sampan"
+_RUNTIMES = ("crun", "runc")
+_INITS = ("tini-static", "catatonit", "tini")
+_RUNTIME_ALIASES = {"io.containerd.runc.v2": "runc"}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command `sampand`."""
+    try:
+        config = configuration.load(sys.argv[1:] if arguments is None else arguments)
+        set_up_logging(config.log_level, config.log_format)
+        if os.geteuid() != 0:
+            raise InvalidArgument("sampand needs root: it mounts file systems and makes namespaces")
+        with Instance(config):
+            asyncio.run(serve(config))
+    except SampanError as error:
+        sys.exit(f"sampand: {error}")
+
+
+class Instance:
+    """This daemon's claim on its roots: a lock on the data root, and the pidfile. Raises Conflict when it is taken."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._lock = -1
+
+    def __enter__(self) -> Instance:
+        config = self._config
+        for root in (config.data_root, config.exec_root):
+            root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._lock = os.open(config.data_root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"another sampand uses {config.data_root}: stop it, or give --data-root") from None
+        config.pidfile.parent.mkdir(parents=True, exist_ok=True)
+        config.pidfile.write_text(f"{os.getpid()}\n")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._config.pidfile.unlink(missing_ok=True)
+        os.close(self._lock)
+
+
+async def serve(config: Config) -> None:
+    """Run a daemon until SIGTERM or SIGINT."""
+    _prepare_process()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    daemon = Daemon(config)
+    try:
+        await daemon.recover()
+        for host in config.hosts:
+            path = Path(host.removeprefix("unix://"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            await daemon.server.listen_unix(path, SOCKET_MODE, group_id(config.group, config.group_is_default))
+        gc.collect()
+        gc.freeze()
+        log.info("sampand %s listens on %s", __version__, ", ".join(config.hosts))
+        await stop.wait()
+        log.info("stopping")
+    finally:
+        await daemon.stop()
+
+
+def _prepare_process() -> None:
+    """Take as many descriptors as may be had; become the one that the monitor's orphans fall to."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    os.umask(0o022)
+
+
+def group_id(name: str, optional: bool) -> int:
+    """The group of the socket; root's where the default one does not exist. Raises InvalidArgument."""
+    if name.isdecimal():
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        if optional:
+            return 0
+        raise InvalidArgument(f"group {name} does not exist: make it, or give another with --group") from None
+
+
+class Daemon:
+    """Every object of one daemon, and the order in which they begin and end."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.paths, self.run = DataPaths(config.data_root), RunPaths(config.exec_root)
+        self.host = facts.gather()
+        self.tasks = Supervisor()
+        self.events = EventBus()
+        self.database = Database(self.paths.database)
+        self.table = Table(self.database)
+        self.images = Images(self.database, self.paths, self.events, self._containers_of_image)
+        self.snapshots = self.images.snapshots
+        self.volumes = Volumes(self.database, self.paths, self.events.emit, self._containers_of_volume)
+        self.networks = Networks(self.database, self.run, self.host, config)
+        self.monitor = MonitorClient(self.run, self._process_exited, self._runtime_deleted)
+        self.rootfs = Rootfs(self.snapshots.view, self.snapshots.upper)
+        self.launcher = Launcher(
+            self.monitor,
+            self.table,
+            self.snapshots,
+            self.rootfs,
+            self.networks,
+            self.volumes,
+            self.paths,
+            self.run,
+            self._runtime_settings(),
+        )
+        self.lifecycle = Lifecycle(self.table, self.launcher, self._container_event, self.tasks)
+        self.execs = Execs(self.table, self.launcher, self._container_event)
+        self.containers = self._containers()
+        self.system = System(self._system_facts(), self._counts, lambda: self.events.listeners)
+        backends = Backends(
+            containers=self.containers,
+            images=self.images,
+            volumes=self.volumes,
+            networks=self.networks,
+            system=self.system,
+            events=self.events,
+        )
+        self.server = ApiServer(build_routes(backends), program=f"Sampan/{__version__}")
+
+    def _containers(self) -> Containers:
+        defaults = Defaults(
+            log_driver=self.config.log_driver,
+            log_opts=dict(self.config.log_opts),
+            runtime=self.config.default_runtime,
+            ipc_mode=self.config.default_ipc_mode,
+            cgroupns_mode=self.config.default_cgroupns_mode
+            or ("private" if self.host.cgroups.version == 2 else "host"),
+            shm_size=self.config.default_shm_size,
+        )
+        creator = Creator(
+            self.table,
+            self.images,
+            self.volumes,
+            self.rootfs,
+            self.paths,
+            defaults,
+            lambda request: validate(request, self.host),
+            lambda host: adjust(host, self.host),
+            self._container_event,
+        )
+        return Containers(
+            table=self.table,
+            creator=creator,
+            lifecycle=self.lifecycle,
+            execs=self.execs,
+            processes=self.launcher,
+            read_log=LogReading(self.paths),
+            networks=self.networks,
+            snapshots=ContainerLayers(self.snapshots, self.run, self.images.size_of),
+            paths=self.paths,
+            emit=self._container_event,
+            ancestors=self.images.descendants,
+            image_name=self._image_name,
+        )
+
+    # life
+
+    async def recover(self) -> None:
+        """Finish or undo what the last daemon left, then go on with what runs."""
+        self.volumes.recover()
+        await asyncio.to_thread(self.images.recover)
+        await Recovery(
+            self.table,
+            self.lifecycle,
+            self.launcher,
+            self.monitor,
+            self.tasks,
+            self.images.forget_snapshots,
+        ).run()
+
+    async def stop(self) -> None:
+        """Answer what is in flight, stop the containers unless they are to live on, and let go of everything."""
+        await self.server.close(grace=2.0)
+        if not self.config.live_restore:
+            await self._stop_containers()
+        await self.tasks.drain(2.0)
+        with suppress(SampanError):
+            await self.monitor.quit_when_empty()
+        self.monitor.close()
+        await self.networks.close(any(container.running for container in self.table))
+        self.images.close()
+        self.database.close()
+        if not any(container.running for container in self.table):
+            self._remove_cgroup_parent()
+
+    async def _stop_containers(self) -> None:
+        running = [container for container in self.table if container.running]
+        results = await asyncio.gather(
+            *(self.lifecycle.stop(c, self.config.shutdown_timeout, None) for c in running), return_exceptions=True
+        )
+        for container, result in zip(running, results, strict=True):
+            if isinstance(result, Exception):
+                log.warning("container %s did not stop: %s", container.name, result)
+
+    def _remove_cgroup_parent(self) -> None:
+        parent = self.config.cgroup_parent or CGROUP_PARENT
+        for directory in self.host.cgroups.directories(f"/{parent.strip('/')}"):
+            with suppress(OSError):
+                directory.rmdir()
+
+    # news
+
+    def _process_exited(self, info: ProcessInfo) -> None:
+        container = self.table.get(info.id)
+        if container is not None:
+            self.lifecycle.process_exited(container, exit_of(info))
+        elif not self.execs.process_exited(info.id, exit_of(info)):
+            self.launcher.forget_exec(info.id)
+
+    def _runtime_deleted(self, process_id: str, error: str | None) -> None:
+        container = self.table.get(process_id) or self.lifecycle.leaving.get(process_id)
+        if container is not None:
+            container.idle.set()
+        if error:
+            log.warning("the runtime could not clear up %s: %s", process_id, error)
+
+    def _container_event(self, container: Container, action: str, extra: Mapping[str, str] | None = None) -> None:
+        record = container.record
+        attributes = dict(record.config.labels or {})
+        attributes |= {"image": record.image_name, "name": record.name, **(extra or {})}
+        self.events.emit("container", action, container.id, attributes)
+
+    # questions of one noun to another
+
+    def _containers_of_image(self, image_id: str) -> list[Container]:
+        return [container for container in self.table if container.record.image_id == image_id]
+
+    def _containers_of_volume(self, name: str) -> list[str]:
+        return [c.id for c in self.table if any(point.name == name for point in c.record.mounts)]
+
+    def _image_name(self, name: str, image_id: str) -> str:
+        """What a list shows for a container's image: the name it was made from, while that still means the image."""
+        try:
+            return name if self.images.resolve(name).id == image_id else image_id
+        except SampanError:
+            return image_id
+
+    def _counts(self) -> Counts:
+        statuses = [container.record.state.status for container in self.table]
+        running, paused = sum(s in ("running", "restarting") for s in statuses), statuses.count("paused")
+        return Counts(running, paused, len(statuses) - running - paused, self.images.count())
+
+    # settings
+
+    def _runtime_settings(self) -> RuntimeSettings:
+        unmount = [self.host.cgroups.unified] if self.host.cgroups.hybrid and self.host.cgroups.unified else []
+        limits = tuple(
+            Ulimit(name=name, soft=soft, hard=hard) for name, (soft, hard) in self.config.default_ulimits.items()
+        )
+        return RuntimeSettings(
+            runtimes=runtimes(self.config),
+            host=self.host,
+            cgroup_parent=self.config.cgroup_parent or CGROUP_PARENT,
+            seccomp=seccomp_profile(self.config.seccomp_profile),
+            init_path=self.config.init_path or next(filter(None, map(shutil.which, _INITS)), ""),
+            default_init=self.config.init,
+            default_ulimits=limits,
+            slave=(mount_point_of(self.config.exec_root),),
+            unmount=tuple(unmount),
+        )
+
+    def _system_facts(self) -> SystemFacts:
+        settings = self.launcher.settings
+        return SystemFacts(
+            id=_daemon_id(self.paths.root),
+            host=self.host,
+            root=self.paths.root,
+            runtimes=settings.runtimes,
+            default_runtime=self.config.default_runtime,
+            log_driver=self.config.log_driver,
+            labels=self.config.labels,
+            live_restore=self.config.live_restore,
+            debug=self.config.debug,
+            init_path=settings.init_path,
+            environment=self.config.environment,
+            insecure_registries=self.config.insecure_registries,
+            mirrors=self.config.registry_mirrors,
+        )
+
+
+def runtimes(config: Config) -> dict[str, str]:
+    """Runtimes by name: those found on the PATH, and the configured ones. Raises InvalidArgument without a default."""
+    found = {name: path for name in _RUNTIMES if (path := shutil.which(name))}
+    found |= config.runtimes
+    found |= {alias: found[name] for alias, name in _RUNTIME_ALIASES.items() if name in found}
+    if config.default_runtime not in found:
+        raise InvalidArgument(
+            f"the OCI runtime {config.default_runtime} is not there: install it, or name another by --default-runtime"
+        )
+    return found
+
+
+def seccomp_profile(path: str) -> Profile | None:
+    """The default profile: ours, a file's, or none for `unconfined`. Raises InvalidArgument."""
+    if path == "unconfined":
+        return None
+    if not path or path == "builtin":
+        return default_profile()
+    try:
+        return decode_profile(Path(path).read_bytes())
+    except OSError as error:
+        raise InvalidArgument(f"can't read the seccomp profile {path}: {error.strerror}") from None
+
+
+def mount_point_of(path: Path) -> str:
+    """The mount that holds a path."""
+    while not path.is_mount():
+        path = path.parent
+    return str(path)
+
+
+def _daemon_id(root: Path) -> str:
+    """This data root's id, made once."""
+    path = root / "engine-id"
+    with suppress(FileNotFoundError):
+        return path.read_text().strip()
+    path.write_text(f"{uuid.uuid4()}\n")
+    return path.read_text().strip()
