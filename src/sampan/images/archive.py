@@ -11,7 +11,7 @@ like a layer is unpacked while it still arrives.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -154,7 +154,9 @@ class _Intake:
             self._archive.blobs[name] = known
             self._archive.compressions[known] = compression
         else:
-            self._blob(name, entry, tar, compression, compression != Compression.NONE or looks_like_tar(head))
+            is_layer = compression != Compression.NONE or looks_like_tar(head)
+            stored = Compression.NONE if compression in (Compression.BZIP2, Compression.XZ) else compression
+            self._blob(name, entry, tar, stored, is_layer)
 
     def _known(self, name: str) -> Digest | None:
         """An OCI layout names blobs by digest: what is here already need not be taken in again."""
@@ -188,7 +190,7 @@ class _Intake:
 
     def _write(self, ingest: Ingest, name: str, entry: Entry, tar: TarReader) -> None:
         noted = 0
-        for _, chunk in tar.payload():
+        for chunk in _layer_chunks(tar):
             ingest.write(chunk)
             if ingest.offset - noted >= _NOTE_EVERY:
                 noted = ingest.offset
@@ -198,6 +200,14 @@ class _Intake:
     def _commit(self, ingest: Ingest) -> Digest:
         self._lease.keep(ingest.digest)
         return ingest.commit()
+
+
+def _layer_chunks(tar: TarReader) -> Iterator[bytes | memoryview]:
+    if compression_of(tar.peek(BLOCK)) not in (Compression.BZIP2, Compression.XZ):
+        return (chunk for _, chunk in tar.payload())
+    # No layer media type has these: such a layer is stored plain.
+    chunks = (bytes(chunk) for _, chunk in tar.payload())
+    return iter(decompressed(lambda: next(chunks, b"")), b"")
 
 
 def _is_document(name: str, entry: Entry, head: bytes) -> bool:

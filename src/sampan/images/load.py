@@ -16,6 +16,7 @@ import msgspec
 from sampan.errors import InvalidArgument
 from sampan.images.archive import Archive, Report, take_in
 from sampan.images.catalog import NewImage
+from sampan.images.making import LAYER_TYPES
 from sampan.images.register import Registrar
 from sampan.images.streams import Compression, More
 from sampan.images.unpacker import Unpacker
@@ -30,11 +31,6 @@ from sampan.store.leases import Lease
 __all__ = ["Loaded", "Loader"]
 
 _NAME_ANNOTATIONS = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
-_LAYER_TYPES = {
-    Compression.NONE: mediatypes.OCI_LAYER,
-    Compression.GZIP: mediatypes.OCI_LAYER_GZIP,
-    Compression.ZSTD: mediatypes.OCI_LAYER_ZSTD,
-}
 _MOST_NESTED = 4
 
 
@@ -134,7 +130,7 @@ class Loader:
         raise InvalidArgument(f"open {path}: no such file or directory in the archive")
 
     def _make_manifest(self, archive: Archive, config: bytes, layers: Sequence[Digest]) -> bytes:
-        types = [_LAYER_TYPES.get(archive.compressions.get(layer, ""), mediatypes.OCI_LAYER) for layer in layers]
+        types = [LAYER_TYPES.get(archive.compressions.get(layer, ""), mediatypes.OCI_LAYER) for layer in layers]
         sizes = [info.size if (info := self._content.info(layer)) else 0 for layer in layers]
         described = zip(types, layers, sizes, strict=True)
         return documents.encode(

@@ -29,10 +29,15 @@ class Registrar:
         self._database = database
 
     def register(
-        self, images: Sequence[NewImage], chosen: NewImage, target: Digest, names: Iterable[Reference]
+        self,
+        images: Sequence[NewImage],
+        chosen: NewImage,
+        target: Digest,
+        names: Iterable[Reference],
+        tagged: bool = False,
     ) -> dict[Reference, Digest]:
         """Write images (all platforms of one target) and point `names` at `chosen`. Returns, for each name that was
-        another image's, that image. Durable. Blocks."""
+        another image's, that image. `tagged` notes the time as that of the last tag. Durable. Blocks."""
         wanted = [name.key() for name in names]
 
         def write(rows: sqlite3.Connection) -> dict[Reference, Digest]:
@@ -40,6 +45,8 @@ class Registrar:
                 put_image(rows, image, created_ns(image.config.created))
             if len(images) > 1:
                 put_members(rows, target, [image.id for image in images])
+            if tagged:
+                touch(rows, chosen.id)
             replaced = {name: put_tag(rows, Tag(name, chosen.id, target)) for name in wanted}
             return {name: image for name, image in replaced.items() if image is not None}
 

@@ -15,20 +15,26 @@ Worked use:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
+from sampan import __version__
 from sampan.errors import InvalidArgument, NotFound
 from sampan.images import progress, views
 from sampan.images.bridge import Inlet, Read, lines_of
-from sampan.images.catalog import Catalog, Image
+from sampan.images.catalog import Catalog, Image, NewImage
+from sampan.images.changes import apply_changes
 from sampan.images.load import Loaded, Loader
+from sampan.images.making import Maker
 from sampan.images.register import Events, Registrar
 from sampan.images.removal import Remover, Users
+from sampan.images.save import Plan, Wanted, plan, written
 from sampan.images.selecting import Filters, select
 from sampan.images.unpacker import Unpacker
 from sampan.oci.digest import Digest
-from sampan.oci.documents import Manifest, parse
+from sampan.oci.documents import History, ImageConfig, Manifest, RootFS, RunConfig, parse
 from sampan.oci.platform import Platform
 from sampan.oci.reference import Reference, parse_any
 from sampan.store.collect import Collector
@@ -37,9 +43,14 @@ from sampan.store.db import Database
 from sampan.store.leases import Leases
 from sampan.store.paths import DataPaths
 from sampan.store.snapshots import Snapshots
+from sampan.wire import codec
 from sampan.wire.images import DeleteItem, HistoryItem, ImageInspect, ImageSummary
 
 __all__ = ["Images"]
+
+T = TypeVar("T")
+
+_PIECE = 1 << 20
 
 
 class Images:
@@ -51,6 +62,7 @@ class Images:
         self.snapshots = Snapshots(database, self.leases, paths.snapshots)
         self.catalog = Catalog(database)
         self.unpacker = Unpacker(self.content, self.snapshots)
+        self.maker = Maker(self.content, self.unpacker)
         self.registrar = Registrar(database)
         self.collector = Collector(database, self.content, self.snapshots, self.leases)
         self._database = database
@@ -174,6 +186,43 @@ class Images:
         async for line in lines_of(self._threads, work, progress.failed, inlet):
             yield line
 
+    def save(self, refs: Sequence[str], platform: Platform | None = None) -> AsyncIterator[bytes]:
+        """An archive of images (docker's and an OCI layout in one). A repository without tag means all of its tags.
+
+        Raises InvalidArgument and NotFound at once, before the first byte.
+        """
+        wanted = [self._wanted(ref, platform) for ref in refs]
+        merged: dict[Digest, Wanted] = {}
+        for one in (one for several in wanted for one in several):
+            known = merged.setdefault(one.image.id, one)
+            known.names += [name for name in one.names if name not in known.names]
+        made = plan(list(merged.values()), self.content, self.catalog)
+        return self._saved(list(merged.values()), made)
+
+    async def import_(
+        self,
+        read: Read,
+        repository: str = "",
+        tag: str = "",
+        message: str = "",
+        changes: Sequence[str] = (),
+        platform: str = "",
+    ) -> bytes:
+        """A tar of a root file system becomes an image; docker's one line. Raises InvalidArgument."""
+        name = tag_reference(repository, tag) if repository else None
+        wanted = Platform.parse(platform) if platform else Platform.host()
+        run = apply_changes(RunConfig(), changes)
+        inlet = Inlet(read)
+        pump = asyncio.create_task(inlet.pump())
+        try:
+            image = await self._in_thread(self._import, inlet, name, message, run, wanted)
+        finally:
+            pump.cancel()
+        if name is not None:
+            self._events.emit("image", "tag", image.id, {"name": name.familiar})
+        self._events.emit("image", "import", image.id, {"name": image.id})
+        return progress.status(image.id)
+
     # Life
 
     def recover(self) -> None:
@@ -192,6 +241,54 @@ class Images:
     def emit(self, image: Image, action: str, name: str) -> None:
         """An event of an image, with its labels and the name it was called by."""
         self._events.emit("image", action, image.id, {**(image.config.run.labels or {}), "name": name})
+
+    def _import(
+        self, inlet: Inlet, name: Reference | None, message: str, run: RunConfig, platform: Platform
+    ) -> NewImage:
+        with self.leases.hold() as lease:
+            layer = self.maker.store_layer(inlet.more, lease)
+            now = time.time_ns()
+            config = ImageConfig(
+                architecture=platform.architecture,
+                variant=platform.variant,
+                os=platform.os,
+                created=codec.format_time(now),
+                comment=message,
+                docker_version=__version__,
+                config=run,
+                rootfs=RootFS(diff_ids=[layer.diff_id]),
+                history=[History(created=codec.format_time(now), comment=message)],
+            )
+            image = self.maker.make(config, [layer], lease)
+            self.registrar.register([image], image, image.manifest, [name] if name else [], tagged=name is not None)
+            return image
+
+    def _wanted(self, ref: str, platform: Platform | None) -> Sequence[Wanted]:
+        parsed = parse_any(ref)
+        if isinstance(parsed, Reference) and parsed.is_name_only:
+            tags = [tag for tag in self.catalog.tags() if tag.reference.name == parsed.name and tag.reference.tag]
+            if tags:
+                return [self._wanted_tag(tag.reference, platform) for tag in tags]
+        try:
+            image = self.resolve(ref, platform)
+        except NotFound:
+            raise NotFound(f"No such image: {ref}") from None
+        if isinstance(parsed, Reference) and self.catalog.target(parsed.key()):
+            return [self._wanted_tag(parsed.key(), platform)]
+        return [Wanted(image, image.manifest)]
+
+    def _wanted_tag(self, name: Reference, platform: Platform | None) -> Wanted:
+        image = self.resolve(name.familiar, platform)
+        target = None if platform else self.catalog.target(name)
+        return Wanted(image, target or image.manifest, [name] if name.tag else [])
+
+    async def _saved(self, wanted: Sequence[Wanted], made: Plan) -> AsyncIterator[bytes]:
+        chunks = written(made, self.content)
+        loop = asyncio.get_running_loop()
+        while chunk := await loop.run_in_executor(self._threads, _gather, chunks):
+            yield chunk
+        for one in wanted:
+            self.emit(one.image, "save", one.image.id)
 
     def _named(self, ref: str, reference: Reference) -> Image | None:
         image = self.catalog.tagged(reference.key())
@@ -270,8 +367,18 @@ class Images:
             return [*lines, progress.stream(f"Loaded image ID: {one.image}\n")]
         return lines + [progress.stream(f"Loaded image: {name.familiar}\n") for name in one.names]
 
-    async def _in_thread(self, function: Callable[..., object], *arguments: object) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+
+def _gather(chunks: Iterator[bytes]) -> bytes:
+    """The next chunks, as many as make a piece that is worth a hop between threads."""
+    parts: list[bytes] = []
+    size = 0
+    while size < _PIECE and (chunk := next(chunks, None)) is not None:
+        parts.append(chunk)
+        size += len(chunk)
+    return b"".join(parts) if len(parts) != 1 else parts[0]
 
 
 def tag_reference(repository: str, tag: str) -> Reference:

@@ -23,7 +23,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["Compression", "More", "compression_of", "decompressed", "sniffed"]
+__all__ = ["Compression", "More", "compression_of", "decompressed", "sniffed", "storable"]
 
 More = Callable[[], bytes]
 
@@ -70,23 +70,32 @@ def decompressed(more: More) -> More:
 
 def sniffed(more: More) -> tuple[str, More]:
     """How a stream is compressed, and its plain bytes."""
-    head = more()
-    while len(head) < _LONGEST_MAGIC and (chunk := more()):
-        head += chunk
-    compression = compression_of(head)
-    rest = _Rest(head, more)
-    return compression, rest if compression == Compression.NONE else _Plain(rest, compression)
+    head = _Head(more)
+    compression = compression_of(head.bytes)
+    return compression, head if compression == Compression.NONE else _Plain(head, compression)
 
 
-class _Rest:
-    """The stream with the bytes that were looked at put back."""
+def storable(more: More) -> tuple[str, More]:
+    """The stream in a form that a layer may be stored in, and how that is compressed: as it is, or plain where it is
+    compressed in a way that no layer media type has."""
+    head = _Head(more)
+    compression = compression_of(head.bytes)
+    if compression in (Compression.BZIP2, Compression.XZ):
+        return Compression.NONE, decompressed(head)
+    return compression, head
 
-    def __init__(self, head: bytes, more: More) -> None:
-        self._head = head
+
+class _Head:
+    """A stream whose first bytes were looked at: enough of them to know its compression."""
+
+    def __init__(self, more: More) -> None:
+        self.bytes = more()
+        while len(self.bytes) < _LONGEST_MAGIC and (chunk := more()):
+            self.bytes += chunk
         self._more = more
 
     def __call__(self) -> bytes:
-        head, self._head = self._head, b""
+        head, self.bytes = self.bytes, b""
         return head or self._more()
 
 
