@@ -132,3 +132,16 @@ def openat2(directory: int, path: str, flags: int, mode: int = 0, resolve: int =
 def syncfs(descriptor: int) -> None:
     """syncfs(2): write everything of the descriptor's file system to its disk."""
     _check(_libc.syncfs(descriptor))
+
+
+def keep_freed_memory(size: int) -> None:
+    """mallopt(3): serve blocks up to `size` bytes from the heap and keep as much when freed, where libc can.
+
+    Without it glibc returns each large buffer to the kernel, and zeroing the next one costs more than its use.
+    """
+    mmap_threshold, trim_threshold = -3, -1
+    try:
+        _libc.mallopt(mmap_threshold, size)
+        _libc.mallopt(trim_threshold, size)
+    except AttributeError:
+        pass

@@ -23,8 +23,11 @@ FRAME = struct.Struct(">BxxxI")
 LOCAL_HEADER = struct.Struct("<IBBHq")
 LOCAL_TRAILER = struct.Struct("<I")
 
-Encoder = Callable[[bytes, int, int], bytes]
+# (chunk, stream, time in ns) to the records, in pieces: they are large, and copying costs more than encoding.
+Pieces = list[bytes | memoryview]
+Encoder = Callable[[bytes, int, int], Pieces]
 
+_OPEN = b'{"log":"'
 _PLAIN = bytes(byte for byte in range(256) if byte == 0x0A or (byte >= 0x20 and byte not in b'"\\'))
 _SPECIAL = [b"\\", b'"', *(bytes([byte]) for byte in range(0x20) if byte != 0x0A)]
 _ESCAPES = {byte: json.dumps(byte.decode())[1:-1].encode() for byte in _SPECIAL}
@@ -51,26 +54,19 @@ def json_encoder(attributes: dict[str, str] | None = None) -> Encoder:
     """An encoder of docker's json-file records; `attributes` (chosen labels and variables) go into each record."""
     attrs = b',"attrs":' + json.dumps(attributes, separators=(",", ":")).encode() if attributes else b""
 
-    def encode(data: bytes, stream: int, time_ns: int) -> bytes:
+    def encode(data: bytes, stream: int, time_ns: int) -> Pieces:
         end = b'","stream":"%s"%s,"time":"%s"}\n' % (STREAM_NAMES[stream].encode(), attrs, format_time(time_ns))
-        text = escape(data)
-        if not text.endswith(b"\n"):
-            whole, _, rest = text.rpartition(b"\n")
-            last = b'{"log":"' + rest + end
-            return last if len(rest) == len(text) else _lines(whole, end) + last
-        return _lines(text[:-1], end)
+        lines = escape(data).replace(b"\n", b"\\n" + end + _OPEN)
+        if data.endswith(b"\n"):
+            return [_OPEN, memoryview(lines)[: -len(_OPEN)]]
+        return [_OPEN, lines, end]
 
     return encode
 
 
-def _lines(text: bytes, end: bytes) -> bytes:
-    end = b"\\n" + end
-    return b'{"log":"' + text.replace(b"\n", end + b'{"log":"') + end
-
-
-def local_encode(data: bytes, stream: int, time_ns: int) -> bytes:
+def local_encode(data: bytes, stream: int, time_ns: int) -> Pieces:
     """An encoder of our local driver's records."""
-    return LOCAL_HEADER.pack(len(data), stream, 0, 0, time_ns) + data + LOCAL_TRAILER.pack(len(data))
+    return [LOCAL_HEADER.pack(len(data), stream, 0, 0, time_ns), data, LOCAL_TRAILER.pack(len(data))]
 
 
 def encoder(driver: str, attributes: dict[str, str] | None = None) -> Encoder:

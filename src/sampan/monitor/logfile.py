@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from sampan.monitor.encode import encoder
+from sampan.monitor.encode import Pieces, encoder
 from sampan.monitor.protocol import Message
 
 
@@ -27,20 +27,19 @@ class LogFile:
 
     def complete(self, data: bytes, stream: int, time_ns: int, start: int) -> bool:
         """Write what is missing of a chunk whose records a predecessor began at `start`; False when nothing was."""
-        records = self._encode(data, stream, time_ns)
+        records = b"".join(self._encode(data, stream, time_ns))
         written = self.size - start
         if not 0 <= written < len(records):
             return False
-        self._write(records[written:], start)
+        self._write([records[written:]], start)
         return True
 
-    def _write(self, records: bytes, undo_size: int) -> None:
-        view = memoryview(records)
+    def _write(self, pieces: Pieces, undo_size: int) -> None:
         try:
-            while view:
-                count = os.write(self._file, view)
-                self.size += count
-                view = view[count:]
+            written = os.writev(self._file, pieces)
+            self.size += written
+            if written < sum(map(len, pieces)):
+                self._write([b"".join(pieces)[written:]], undo_size)
         except OSError:
             os.ftruncate(self._file, undo_size)
             self.size = undo_size

@@ -31,6 +31,7 @@ from sampan.monitor.transit import Transit
 
 IDLE_SECONDS = 10.0
 _LOG_LIMIT = 256 * 1024
+_KEPT_MEMORY = 1024 * 1024
 
 
 class Monitor:
@@ -265,6 +266,7 @@ def _listen(path: str) -> socket.socket:
 
 def _settle() -> None:
     """Take the place in the process tree that a monitor needs."""
+    syscalls.keep_freed_memory(_KEPT_MEMORY)
     os.umask(0)
     os.chdir("/")
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)

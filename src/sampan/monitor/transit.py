@@ -79,7 +79,9 @@ class Transit:
         data = self._peek(source, CHUNK)
         if not data:
             return False
-        data = data[: chunk_end(data)]
+        end = chunk_end(data)
+        if end < len(data):
+            data = data[:end]
         now = self._intend(owner, stream, log)
         self._fill(source, len(data))
         self._finish(data, stream, now, log, sink)

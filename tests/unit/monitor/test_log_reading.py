@@ -20,7 +20,7 @@ DRIVERS = pytest.mark.parametrize("driver", ["json-file", "local"])
 def write(path: Path, driver: str, *chunks: tuple[int, bytes, int]) -> None:
     with path.open("ab") as file:
         for stream, data, time_ns in chunks:
-            file.write(encoder(driver)(data, stream, time_ns))
+            file.writelines(encoder(driver)(data, stream, time_ns))
 
 
 def compress(path: Path) -> None:
@@ -71,7 +71,7 @@ def test_timestamps_stand_before_lines_not_before_their_continuations(tmp_path, 
 
 def test_details_are_the_attributes(tmp_path):
     log = tmp_path / "log"
-    log.write_bytes(encoder("json-file", {"b": "2 x", "a": "1"})(b"text\n", 1, 1))
+    log.write_bytes(b"".join(encoder("json-file", {"b": "2 x", "a": "1"})(b"text\n", 1, 1)))
     assert read(log, "json-file", details=True) == b"a=1,b=2+x text\n"
 
 

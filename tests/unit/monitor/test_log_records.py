@@ -24,7 +24,7 @@ chunks = st.lists(st.tuples(st.sampled_from([1, 2]), pieces.filter(bool), st.int
 
 def written(driver: str, parts, attrs=None) -> bytes:
     encode = encoder(driver, attrs)
-    return b"".join(encode(data, stream, NOW + later) for stream, data, later in parts)
+    return b"".join(b"".join(encode(data, stream, NOW + later)) for stream, data, later in parts)
 
 
 def texts(runs) -> dict[int, bytes]:
