@@ -21,7 +21,6 @@ import socket
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 
 from sampan.kernel.namespaces import socket_in
 
@@ -180,11 +179,13 @@ def set_up(name: str) -> Message:
     return change_link(name, up=True)
 
 
-def set_hairpin(index: int) -> Message:
+def set_hairpin(link: int | str) -> Message:
     """Let the bridge send frames of this port back to it: a container may then reach its own published port."""
     data = _attribute(_INFO_SLAVE_DATA, _attribute(_PORT_MODE, b"\1"), nest=True)
     info = _attribute(_IFLA_LINKINFO, _attribute(_INFO_SLAVE_KIND, b"bridge") + data, nest=True)
-    return Message(_NEWLINK, 0, _ifinfo(index) + info)
+    if isinstance(link, int):
+        return Message(_NEWLINK, 0, _ifinfo(link) + info)
+    return Message(_NEWLINK, 0, _ifinfo() + _attribute(_IFLA_IFNAME, _text(link)) + info)
 
 
 def delete_link(link: int | str) -> Message:
@@ -261,9 +262,7 @@ class Netlink:
     def __enter__(self) -> Netlink:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:

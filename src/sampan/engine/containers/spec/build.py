@@ -203,14 +203,22 @@ def _root_propagation(plan: SpecPlan) -> str:
 
 
 def _seccomp(plan: SpecPlan) -> dict[str, Any] | None:
-    asked = _security(plan).seccomp
-    if plan.host_config.privileged or asked == "unconfined" or not plan.host.seccomp:
+    profile = _profile(plan)
+    if profile is None or plan.host_config.privileged or not plan.host.seccomp:
         return None
-    if asked and asked != "builtin":
-        profile = seccomp.decode_profile(asked)
-    else:
-        profile = plan.seccomp if plan.seccomp and not asked else seccomp.default_profile()
     return seccomp.resolve(profile, frozenset(_capabilities(plan)), plan.host.architecture, plan.host.kernel)
+
+
+def _profile(plan: SpecPlan) -> seccomp.Profile | None:
+    match _security(plan).seccomp:
+        case "":
+            return plan.seccomp
+        case "unconfined":
+            return None
+        case "builtin":
+            return seccomp.default_profile()
+        case document:
+            return seccomp.decode_profile(document)
 
 
 def _security(plan: SpecPlan) -> SecurityOptions:

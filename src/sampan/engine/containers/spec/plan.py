@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sampan.engine.containers.spec.seccomp import Profile
+from sampan.engine.containers.spec.seccomp import Profile, default_profile
 from sampan.engine.containers.spec.users import User
 from sampan.kernel.facts import HostFacts
 from sampan.wire.containers import ContainerConfig, HostConfig, Ulimit
@@ -64,7 +64,10 @@ class NamespacePaths:
 
 @dataclass(frozen=True, kw_only=True)
 class SpecPlan:
-    """Everything `build` needs. Paths of files that are "" are not mounted; `init` is the init program's host path."""
+    """Everything `build` needs. Paths of files that are "" are not mounted; `init` is the init program's host path.
+
+    `seccomp` is the daemon's default profile, None for no filter; a container's own option wins.
+    """
 
     config: ContainerConfig
     host_config: HostConfig
@@ -81,5 +84,5 @@ class SpecPlan:
     devices: tuple[Device, ...] = ()
     block_devices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     init: str | None = None
-    seccomp: Profile | None = None
+    seccomp: Profile | None = field(default_factory=default_profile)
     default_ulimits: tuple[Ulimit, ...] = ()
