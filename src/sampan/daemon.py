@@ -40,6 +40,7 @@ from sampan.engine.containers.spec.seccomp import Profile, decode_profile, defau
 from sampan.engine.containers.spec.validate import adjust, validate
 from sampan.engine.containers.table import Container, Table
 from sampan.engine.events import EventBus
+from sampan.engine.images.service import ImageService
 from sampan.engine.networks.service import Networks
 from sampan.engine.system import Counts, System, SystemFacts
 from sampan.engine.tasks import Supervisor
@@ -153,12 +154,14 @@ class Daemon:
         self.host = facts.gather()
         self.tasks = Supervisor()
         self.events = EventBus()
+        self._image_names: dict[tuple[str, str], str] = {}
+        self.events.watch("image", self._image_names.clear)
         self.database = Database(self.paths.database)
         self.table = Table(self.database)
         self.images = Images(self.database, self.paths, self.events, self._containers_of_image)
         self.snapshots = self.images.snapshots
         self.volumes = Volumes(self.database, self.paths, self.events.emit, self._containers_of_volume)
-        self.networks = Networks(self.database, self.run, self.host, config)
+        self.networks = Networks(self.database, config, self.table)
         self.monitor = MonitorClient(self.run, self._process_exited, self._runtime_deleted)
         self.rootfs = Rootfs(self.snapshots.view, self.snapshots.upper)
         self.launcher = Launcher(
@@ -177,12 +180,14 @@ class Daemon:
         self.containers = self._containers()
         self.system = System(self._system_facts(), self._counts, lambda: self.events.listeners)
         backends = Backends(
-            containers=self.containers,
-            images=self.images,
-            volumes=self.volumes,
-            networks=self.networks,
             system=self.system,
             events=self.events,
+            containers=self.containers,
+            attach=self.containers,
+            execs=self.containers,
+            images=ImageService(self.images),
+            volumes=self.volumes,
+            networks=self.networks,
         )
         self.server = ApiServer(build_routes(backends), program=f"Sampan/{__version__}")
 
@@ -236,6 +241,7 @@ class Daemon:
             self.tasks,
             self.images.forget_snapshots,
         ).run()
+        await self.networks.recover()
 
     async def stop(self) -> None:
         """Answer what is in flight, stop the containers unless they are to live on, and let go of everything."""
@@ -299,10 +305,14 @@ class Daemon:
 
     def _image_name(self, name: str, image_id: str) -> str:
         """What a list shows for a container's image: the name it was made from, while that still means the image."""
-        try:
-            return name if self.images.resolve(name).id == image_id else image_id
-        except SampanError:
-            return image_id
+        shown = self._image_names.get((name, image_id))
+        if shown is None:
+            try:
+                shown = name if self.images.resolve(name).id == image_id else image_id
+            except SampanError:
+                shown = image_id
+            self._image_names[name, image_id] = shown
+        return shown
 
     def _counts(self) -> Counts:
         statuses = [container.record.state.status for container in self.table]

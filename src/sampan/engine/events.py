@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from sampan.errors import InvalidArgument
 from sampan.wire.events import Event, EventActor
@@ -47,7 +47,12 @@ class EventBus:
         self._thread = threading.get_ident()
         self._history: deque[Event] = deque(maxlen=HISTORY)
         self._subscribers: set[_Subscription] = set()
+        self._watchers: list[tuple[str, Callable[[], None]]] = []
         self._last = 0
+
+    def watch(self, kind: str, changed: Callable[[], None]) -> None:
+        """Call `changed` at every event of that kind of object, before subscribers hear of it."""
+        self._watchers.append((kind, changed))
 
     @property
     def listeners(self) -> int:
@@ -58,6 +63,9 @@ class EventBus:
         if threading.get_ident() != self._thread:
             self._loop.call_soon_threadsafe(self.emit, kind, action, actor_id, attributes)
             return
+        for watched, changed in self._watchers:
+            if watched == kind:
+                changed()
         self._last = max(time.time_ns(), self._last + 1)
         legacy = kind in _LEGACY_TYPES
         event = Event(

@@ -1,0 +1,201 @@
+"""The life cycle with a launcher that only pretends: orders of events, waiters, restarts, removal."""
+
+import asyncio
+
+import pytest
+
+from sampan.engine.containers.lifecycle import Exit, Lifecycle, Started, StartFailed
+from sampan.engine.containers.record import ContainerRecord
+from sampan.engine.containers.table import Container, Table
+from sampan.engine.tasks import Supervisor
+from sampan.errors import Conflict, InvalidArgument, NotModified
+from sampan.store.db import Database
+from sampan.wire.containers import ContainerConfig, HostConfig, NetworkingConfig, RestartPolicy
+
+
+class Pretender:
+    """A launcher whose processes end when they are told to, or by a signal."""
+
+    def __init__(self):
+        self.lifecycle = None
+        self.calls = []
+        self.failure = None
+        self.exits_at_once = None
+        self.ignores = set()
+
+    async def launch(self, container):
+        self.calls.append("launch")
+        await asyncio.sleep(0)
+        if self.failure:
+            raise self.failure
+        if self.exits_at_once is not None:
+            self.lifecycle.process_exited(container, Exit(self.exits_at_once << 8, False, 2))
+        return Started(pid=42, start_time=1, at=1)
+
+    def signal(self, container, number):
+        self.calls.append(number)
+        if number not in self.ignores:
+            asyncio.get_running_loop().call_soon(self.lifecycle.process_exited, container, Exit(number, False, 3))
+
+    async def settle(self, container):
+        self.calls.append("settle")
+        container.idle.set()
+
+    async def discard(self, container, volumes):
+        self.calls.append(("discard", volumes))
+
+
+@pytest.fixture
+async def rig(tmp_path):
+    database = Database(tmp_path / "db")
+    table = Table(database)
+    launcher = Pretender()
+    events = []
+    tasks = Supervisor()
+    lifecycle = Lifecycle(table, launcher, lambda c, action, extra=None: events.append(action), tasks)
+    launcher.lifecycle = lifecycle
+
+    async def make(name="c1", **host):
+        record = ContainerRecord(
+            id=name * 8,
+            name=name,
+            created=1,
+            image_id="i",
+            image_name="i",
+            platform="linux",
+            config=ContainerConfig(cmd=["x"]),
+            host_config=HostConfig(**host),
+            networking=NetworkingConfig(),
+            mounts=[],
+            log_path="",
+        )
+        container = Container(record)
+        table.reserve(name, record.id)
+        await table.insert(container)
+        table.enter(container)
+        return container
+
+    rig = type("Rig", (), {})()
+    rig.table, rig.launcher, rig.events, rig.tasks, rig.lifecycle, rig.make = (
+        table, launcher, events, tasks, lifecycle, make,
+    )  # fmt: skip
+    rig.database = database
+    yield rig
+    await tasks.cancel()
+    database.close()
+
+
+async def test_an_exit_that_overtakes_the_answer_to_its_start_is_not_lost(rig):
+    rig.launcher.exits_at_once = 3
+    container = await rig.make()
+    waiting = asyncio.ensure_future(rig.lifecycle.wait(container, "next-exit"))
+    await rig.lifecycle.start(container)
+    assert (await waiting).status_code == 3
+    assert rig.events == ["start", "die"]
+    assert container.record.state.status == "exited"
+
+
+async def test_stop_sends_the_signal_then_kills(rig):
+    container = await rig.make()
+    await rig.lifecycle.start(container)
+    rig.launcher.ignores = {15}
+    await rig.lifecycle.stop(container, 0, None)
+    assert [c for c in rig.launcher.calls if isinstance(c, int)] == [15, 9]
+    assert container.record.state.exit_code == 137
+    assert rig.events == ["start", "kill", "kill", "die", "stop"]
+    with pytest.raises(NotModified):
+        await rig.lifecycle.stop(container, 0, None)
+
+
+async def test_wait_for_what_does_not_run_answers_at_once(rig):
+    container = await rig.make()
+    assert (await rig.lifecycle.wait(container, "")).status_code == 0
+    with pytest.raises(InvalidArgument):
+        rig.lifecycle.wait(container, "sometime")
+
+
+async def test_a_failed_start_is_shown_and_can_be_repeated(rig):
+    container = await rig.make()
+    rig.launcher.failure = StartFailed("no such program", 127)
+    with pytest.raises(StartFailed):
+        await rig.lifecycle.start(container)
+    state = container.record.state
+    assert (state.status, state.exit_code, state.error) == ("created", 127, "no such program")
+    rig.launcher.failure = None
+    await rig.lifecycle.start(container)
+    assert container.record.state.error == ""
+
+
+async def test_removing_what_runs_needs_force(rig):
+    container = await rig.make()
+    await rig.lifecycle.start(container)
+    with pytest.raises(Conflict, match="container is running"):
+        await rig.lifecycle.remove(container, force=False, volumes=False)
+    removed = asyncio.ensure_future(rig.lifecycle.wait(container, "removed"))
+    await asyncio.sleep(0)
+    await rig.lifecycle.remove(container, force=True, volumes=True)
+    assert (await removed).status_code == 137
+    assert rig.table.named("c1") is None
+    await asyncio.sleep(0.01)
+    assert ("discard", True) in rig.launcher.calls
+
+
+async def test_an_auto_removed_container_goes_after_its_exit(rig):
+    rig.launcher.exits_at_once = 0
+    container = await rig.make(auto_remove=True)
+    removed = asyncio.ensure_future(rig.lifecycle.wait(container, "removed"))
+    await asyncio.sleep(0)
+    await rig.lifecycle.start(container)
+    assert (await removed).status_code == 0
+    assert rig.events == ["start", "die", "destroy"]
+
+
+async def test_the_restart_policy_starts_it_again_until_the_count(rig):
+    rig.launcher.exits_at_once = 1
+    container = await rig.make(restart_policy=RestartPolicy(name="on-failure", maximum_retry_count=2))
+    await rig.lifecycle.start(container)
+    assert container.record.state.status == "restarting"
+    for _ in range(100):
+        await asyncio.sleep(0.01)
+        if rig.events.count("die") == 3 and container.record.state.status == "exited":
+            break
+    assert rig.events.count("start") == 3
+    assert container.record.state.restart_count == 2
+
+
+async def test_stopping_ends_a_restart_to_come(rig):
+    rig.launcher.exits_at_once = 1
+    container = await rig.make(restart_policy=RestartPolicy(name="always"))
+    await rig.lifecycle.start(container)
+    await rig.lifecycle.stop(container, 0, None)
+    await asyncio.sleep(0.15)
+    assert rig.events.count("start") == 1
+    assert container.record.state.status == "exited"
+
+
+async def test_a_signal_that_ends_it_counts_as_stopped_by_hand(rig):
+    container = await rig.make(restart_policy=RestartPolicy(name="always"))
+    await rig.lifecycle.start(container)
+    await rig.lifecycle.kill(container, "USR1")
+    await asyncio.sleep(0.01)
+    assert container.record.state.status == "exited"
+    assert container.record.state.exit_code == 138
+
+
+async def test_a_signal_that_it_survives_does_not(rig):
+    container = await rig.make(restart_policy=RestartPolicy(name="always"))
+    await rig.lifecycle.start(container)
+    rig.launcher.ignores = {10}
+    await rig.lifecycle.kill(container, "USR1")
+    rig.lifecycle.process_exited(container, Exit(1 << 8, False, 5))
+    assert container.record.state.status == "restarting"
+
+
+async def test_rows_tell_what_happened(rig):
+    rig.launcher.exits_at_once = 7
+    container = await rig.make()
+    await rig.lifecycle.start(container)
+    await rig.tasks.drain(1)
+    again = Table(rig.database)
+    assert again.find("c1").record.state.exit_code == 7
+    assert container.record.intent == ""
