@@ -242,6 +242,7 @@ class Daemon:
             self.images.forget_snapshots,
         ).run()
         await self.networks.recover()
+        await self.networks.recover()
 
     async def stop(self) -> None:
         """Answer what is in flight, stop the containers unless they are to live on, and let go of everything."""

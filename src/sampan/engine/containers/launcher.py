@@ -14,7 +14,7 @@ import errno
 import os
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,14 +52,20 @@ class Snapshots(Protocol):
     async def remove(self, key: str) -> None: ...
 
 
-@dataclass(frozen=True)
-class Attachment:
-    """A container's place on the network: "" for a namespace of its own without links, else the one to join."""
+class Attachment(Protocol):
+    """A container's place on the network: the namespace to join ("" for a new one), and the text of its files."""
 
-    namespace: str = ""
-    hosts: str = ""
-    resolv_conf: str = ""
-    close: Any = None
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def hosts(self) -> str: ...
+
+    @property
+    def resolv_conf(self) -> str: ...
+
+    @property
+    def close(self) -> Callable[[], None] | None: ...
 
 
 class Network(Protocol):
