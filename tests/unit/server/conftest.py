@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any
 from unittest.mock import MagicMock, create_autospec
 
@@ -46,6 +47,12 @@ PROTOCOLS = {
 }
 
 
+@cache
+def services() -> dict[str, MagicMock]:
+    """A recording service for each protocol; made once, for they are slow to make."""
+    return {name: create_autospec(protocol, instance=True) for name, protocol in PROTOCOLS.items()}
+
+
 def body_of(data: bytes | None, chunked: bool = False) -> BodyReader:
     """A body that has arrived."""
     if data is None:
@@ -68,9 +75,9 @@ class Api:
     """The server under test and the services behind it."""
 
     def __init__(self) -> None:
-        self.backends: dict[str, MagicMock] = {
-            name: create_autospec(protocol, instance=True) for name, protocol in PROTOCOLS.items()
-        }
+        self.backends = services()
+        for service in self.backends.values():
+            service.reset_mock(return_value=True, side_effect=True)
         self.server = ApiServer(build_routes(Backends(**self.backends)), program="Test/1")
 
     def __getattr__(self, name: str) -> MagicMock:
