@@ -118,9 +118,9 @@ class Route:
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
-def add_bridge(name: str, *, mac: str | None = None, alias: str = "", mtu: int = 0) -> Message:
+def add_bridge(name: str, *, mac: str | None = None, mtu: int = 0) -> Message:
     """A bridge that is up."""
-    attributes = _names(name, mac, alias, mtu) + _attribute(
+    attributes = _names(name, mac, mtu) + _attribute(
         _IFLA_LINKINFO, _attribute(_INFO_KIND, b"bridge"), nest=True
     )
     return Message(_NEWLINK, _CREATE | _EXCLUSIVE, _ifinfo(up=True) + attributes)
@@ -136,16 +136,15 @@ def add_veth(
     peer_mac: str | None = None,
     peer_index: int = 0,
     mtu: int = 0,
-    alias: str = "",
 ) -> Message:
     """A pair: `name` here, in the bridge with index `master`; `peer` in the namespace `netns` (descriptor).
 
     `name` is up, `peer` can't be before the pair is whole.
     """
-    inner = _ifinfo(peer_index) + _names(peer, peer_mac, "", mtu)
+    inner = _ifinfo(peer_index) + _names(peer, peer_mac, mtu)
     inner += _attribute(_IFLA_NET_NS_FD, struct.pack("=I", netns))
     data = _attribute(_INFO_DATA, _attribute(_VETH_PEER, inner, nest=True), nest=True)
-    attributes = _names(name, mac, alias, mtu)
+    attributes = _names(name, mac, mtu)
     attributes += _attribute(_IFLA_LINKINFO, _attribute(_INFO_KIND, b"veth") + data, nest=True)
     if master:
         attributes += _attribute(_IFLA_MASTER, struct.pack("=I", master))
@@ -160,8 +159,12 @@ def change_link(
     master: int | None = None,
     netns: int | None = None,
     mtu: int = 0,
+    alias: str = "",
 ) -> Message:
-    """Change a link, named by index or name: up or down, its name (down first), bridge (0: none), namespace, MTU."""
+    """Change a link, named by index or name: up or down, its name (down first), bridge (0: none), namespace, MTU, alias.
+
+    The kernel does not take an alias for a link that it is just making.
+    """
     attributes = b"" if isinstance(link, int) else _attribute(_IFLA_IFNAME, _text(link))
     if name is not None:
         attributes += _attribute(_IFLA_IFNAME, _text(name))
@@ -171,6 +174,8 @@ def change_link(
         attributes += _attribute(_IFLA_NET_NS_FD, struct.pack("=I", netns))
     if mtu:
         attributes += _attribute(_IFLA_MTU, struct.pack("=I", mtu))
+    if alias:
+        attributes += _attribute(_IFLA_IFALIAS, alias.encode())
     return Message(_NEWLINK, 0, _ifinfo(link if isinstance(link, int) else 0, up=up) + attributes)
 
 
@@ -222,12 +227,10 @@ def add_route(index: int, *, gateway: str = "", destination: str = "") -> Messag
     return Message(_NEWROUTE, _CREATE | _EXCLUSIVE, payload)
 
 
-def _names(name: str, mac: str | None, alias: str, mtu: int) -> bytes:
+def _names(name: str, mac: str | None, mtu: int) -> bytes:
     found = _attribute(_IFLA_IFNAME, _text(name))
     if mac:
         found += _attribute(_IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
-    if alias:
-        found += _attribute(_IFLA_IFALIAS, alias.encode())
     if mtu:
         found += _attribute(_IFLA_MTU, struct.pack("=I", mtu))
     return found

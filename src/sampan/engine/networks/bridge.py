@@ -29,6 +29,7 @@ from sampan.kernel.netlink import (
     add_bridge,
     add_route,
     add_veth,
+    change_link,
     delete_link,
     set_hairpin,
     set_up,
@@ -85,7 +86,8 @@ class Bridges:
         self.open_user_chain(network)
 
     def _make(self, connection: Connection, network: NetworkRecord) -> None:
-        connection.run(add_bridge(network.bridge, alias=_alias(network), mtu=network.mtu))
+        # The kernel takes an alias only for a link that is there.
+        connection.run(add_bridge(network.bridge, mtu=network.mtu), change_link(network.bridge, alias=_alias(network)))
         link = connection.link(network.bridge)
         if link is not None:
             length = IPv4Network(network.subnet).prefixlen
