@@ -19,12 +19,14 @@ from sampan.server.routes.attach import AttachBackend
 from sampan.server.routes.build import BuildBackend
 from sampan.server.routes.commit import CommitBackend
 from sampan.server.routes.containers import ContainerBackend
+from sampan.server.routes.control import ControlBackend
 from sampan.server.routes.events import EventBackend
 from sampan.server.routes.exec import ExecBackend
 from sampan.server.routes.images import ImageBackend
 from sampan.server.routes.networks import NetworkBackend
 from sampan.server.routes.observe import ObserveBackend
 from sampan.server.routes.registry import RegistryBackend
+from sampan.server.routes.sources import SourceBackend
 from sampan.server.routes.system import SystemBackend
 from sampan.server.routes.usage import UsageBackend
 from sampan.server.routes.volumes import VolumeBackend
@@ -34,12 +36,14 @@ PROTOCOLS = {
     "events": EventBackend,
     "usage": UsageBackend,
     "containers": ContainerBackend,
+    "control": ControlBackend,
     "attach": AttachBackend,
     "observe": ObserveBackend,
     "archives": ArchiveBackend,
     "commit": CommitBackend,
     "execs": ExecBackend,
     "images": ImageBackend,
+    "sources": SourceBackend,
     "registry": RegistryBackend,
     "build": BuildBackend,
     "volumes": VolumeBackend,

@@ -102,8 +102,6 @@ VERBS = [
     ("POST", "/containers/c/restart?t=0", "restart", call("c", 0, None), 204),
     ("POST", "/containers/c/kill", "kill", call("c", ""), 204),
     ("POST", "/containers/c/kill?signal=9", "kill", call("c", "9"), 204),
-    ("POST", "/containers/c/pause", "pause", call("c"), 204),
-    ("POST", "/containers/c/unpause", "unpause", call("c"), 204),
     ("POST", "/containers/c/rename?name=new", "rename", call("c", "new"), 204),
     ("POST", "/containers/c/resize?h=24&w=80", "resize", call("c", 24, 80), 200),
     ("DELETE", "/containers/c", "remove", call("c", False, False, False), 204),
@@ -160,12 +158,18 @@ async def test_malformed_lists(api, query: str):
 
 
 async def test_update(api):
-    api.containers.update.return_value = UpdateResponse()
+    api.control.update.return_value = UpdateResponse()
     body = {"Memory": 5, "RestartPolicy": {"Name": "always"}}
     assert await api.ask("POST", "/containers/c/update", body) == (200, {"Warnings": None})
-    ref, request = api.containers.update.call_args.args
+    ref, request = api.control.update.call_args.args
     assert (ref, request.memory, request.restart_policy) == ("c", 5, RestartPolicy(name="always"))
     assert (await api.ask("POST", "/containers/c/update"))[0] == 200
+
+
+@pytest.mark.parametrize("verb", ["pause", "unpause"])
+async def test_pausing(api, verb: str):
+    assert (await api.send("POST", f"/containers/c/{verb}")).status == 204
+    assert getattr(api.control, verb).mock_calls == [call("c")]
 
 
 async def test_prune(api):

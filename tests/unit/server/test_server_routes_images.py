@@ -154,11 +154,11 @@ def auth(document: object) -> dict[str, str]:
 
 
 async def test_pull(api, read):
-    api.registry.pull.side_effect = lambda *args: of(b"line\r\n")
+    api.sources.pull.side_effect = lambda *args: of(b"line\r\n")
     reply = await api.send("POST", "/images/create?fromImage=a/b&tag=t&platform=linux/arm64", headers=auth({}))
     assert await read(reply) == b"line\r\n"
     await api.send("POST", "/images/create?fromImage=a", headers=auth({"username": "u"}))
-    assert api.registry.pull.mock_calls == [
+    assert api.sources.pull.mock_calls == [
         call("a/b", "t", "linux/arm64", None),
         call("a", "", None, AuthConfig(username="u")),
     ]
@@ -172,11 +172,11 @@ async def test_import(api, read):
             bodies.append(b"".join([piece async for piece in source]))
         yield b"done\r\n"
 
-    api.registry.import_.side_effect = import_
+    api.sources.import_.side_effect = import_
     query = "fromSrc=-&repo=r&tag=t&message=m&changes=CMD+x&changes=USER+y&platform=linux"
     assert await read(await api.send("POST", f"/images/create?{query}", b"tar")) == b"done\r\n"
     assert bodies == [b"tar"]
-    assert api.registry.import_.call_args.kwargs == {
+    assert api.sources.import_.call_args.kwargs == {
         "repo": "r",
         "tag": "t",
         "message": "m",
@@ -184,7 +184,7 @@ async def test_import(api, read):
         "platform": "linux",
     }
     await api.send("POST", "/images/create?fromSrc=http://x/y.tar")
-    assert api.registry.import_.call_args.args == ("http://x/y.tar",)
+    assert api.sources.import_.call_args.args == ("http://x/y.tar",)
 
 
 async def test_create_from_nothing(api):

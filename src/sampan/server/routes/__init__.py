@@ -18,12 +18,14 @@ from sampan.server.routes import (
     build,
     commit,
     containers,
+    control,
     events,
     exec,
     images,
     networks,
     observe,
     registry,
+    sources,
     system,
     usage,
     volumes,
@@ -39,12 +41,14 @@ class Backends:
     events: events.EventBackend | None = None
     usage: usage.UsageBackend | None = None
     containers: containers.ContainerBackend | None = None
+    control: control.ControlBackend | None = None
     attach: attach.AttachBackend | None = None
     observe: observe.ObserveBackend | None = None
     archives: archives.ArchiveBackend | None = None
     commit: commit.CommitBackend | None = None
     execs: exec.ExecBackend | None = None
     images: images.ImageBackend | None = None
+    sources: sources.SourceBackend | None = None
     registry: registry.RegistryBackend | None = None
     build: build.BuildBackend | None = None
     volumes: volumes.VolumeBackend | None = None
@@ -63,12 +67,14 @@ def _routes(backends: Backends) -> Iterator[Route]:
     yield from (operation.bound(backends.events) for operation in events.OPERATIONS)
     yield from (operation.bound(backends.usage) for operation in usage.OPERATIONS)
     yield from (operation.bound(backends.containers) for operation in containers.OPERATIONS)
+    yield from (operation.bound(backends.control) for operation in control.OPERATIONS)
     yield from (operation.bound(backends.attach) for operation in attach.OPERATIONS)
     yield from (operation.bound(backends.observe) for operation in observe.OPERATIONS)
     yield from (operation.bound(backends.archives) for operation in archives.OPERATIONS)
     yield from (operation.bound(backends.commit) for operation in commit.OPERATIONS)
     yield from (operation.bound(backends.execs) for operation in exec.OPERATIONS)
     yield from (operation.bound(backends.images) for operation in images.OPERATIONS)
+    yield from (operation.bound(backends.sources) for operation in sources.OPERATIONS)
     yield from (operation.bound(backends.registry) for operation in registry.OPERATIONS)
     yield from (operation.bound(backends.build) for operation in build.OPERATIONS)
     yield from (operation.bound(backends.volumes) for operation in volumes.OPERATIONS)

@@ -18,8 +18,6 @@ from sampan.wire.containers import (
     CreateRequest,
     CreateResponse,
     PruneReport,
-    UpdateRequest,
-    UpdateResponse,
     WaitResponse,
 )
 
@@ -45,12 +43,6 @@ class ContainerBackend(Protocol):
     async def restart(self, ref: str, timeout: int | None, signal: str | None) -> None: ...
 
     async def kill(self, ref: str, signal: str) -> None: ...
-
-    async def pause(self, ref: str) -> None: ...
-
-    async def unpause(self, ref: str) -> None: ...
-
-    async def update(self, ref: str, request: UpdateRequest) -> UpdateResponse: ...
 
     async def rename(self, ref: str, new: str) -> None: ...
 
@@ -126,24 +118,6 @@ async def kill(containers: ContainerBackend, call: Call) -> Response:
     return empty_reply()
 
 
-async def pause(containers: ContainerBackend, call: Call) -> Response:
-    """ContainerPause."""
-    await containers.pause(call["id"])
-    return empty_reply()
-
-
-async def unpause(containers: ContainerBackend, call: Call) -> Response:
-    """ContainerUnpause."""
-    await containers.unpause(call["id"])
-    return empty_reply()
-
-
-async def update(containers: ContainerBackend, call: Call) -> Response:
-    """ContainerUpdate."""
-    request = await call.json(UpdateRequest, UpdateRequest())
-    return call.reply(await containers.update(call["id"], request))
-
-
 async def rename(containers: ContainerBackend, call: Call) -> Response:
     """ContainerRename."""
     await containers.rename(call["id"], call.text("name"))
@@ -203,9 +177,6 @@ OPERATIONS: tuple[Operation[ContainerBackend], ...] = (
     Operation("POST", "/containers/{id}/stop", "ContainerStop", stop),
     Operation("POST", "/containers/{id}/restart", "ContainerRestart", restart),
     Operation("POST", "/containers/{id}/kill", "ContainerKill", kill),
-    Operation("POST", "/containers/{id}/pause", "ContainerPause", pause),
-    Operation("POST", "/containers/{id}/unpause", "ContainerUnpause", unpause),
-    Operation("POST", "/containers/{id}/update", "ContainerUpdate", update),
     Operation("POST", "/containers/{id}/rename", "ContainerRename", rename),
     Operation("POST", "/containers/{id}/resize", "ContainerResize", resize),
     Operation("POST", "/containers/{id}/wait", "ContainerWait", wait),

@@ -1,4 +1,4 @@
-"""Images from elsewhere: pull, import, push, search, what a registry has, credentials."""
+"""Registries: push, search, what one has of an image, credentials."""
 
 from __future__ import annotations
 
@@ -22,23 +22,7 @@ SEARCH_LIMIT = 25
 
 
 class RegistryBackend(Protocol):
-    """What the routes ask of images that come from, or go, elsewhere. Streams are of progress."""
-
-    def pull(
-        self, image: str, tag: str, platform: str | None, credentials: AuthConfig | None
-    ) -> AsyncIterator[Document | bytes]: ...
-
-    def import_(
-        self,
-        source: str | AsyncIterator[bytes],
-        *,
-        repo: str,
-        tag: str,
-        message: str,
-        changes: Sequence[str],
-        platform: str | None,
-    ) -> AsyncIterator[Document | bytes]:
-        """`source` is a tar or the URL of one."""
+    """What the routes ask of registries. A push gives its progress."""
 
     def push(
         self, image: str, tag: str, platform: Platform | None, credentials: AuthConfig | None
@@ -51,27 +35,6 @@ class RegistryBackend(Protocol):
     async def distribution(self, image: str, credentials: AuthConfig | None) -> DistributionInspect: ...
 
     async def authenticate(self, credentials: AuthConfig) -> AuthResponse: ...
-
-
-async def create(images: RegistryBackend, call: Call) -> Response:
-    """ImageCreate: a pull, or an import where `fromSrc` says from what."""
-    platform = call.text("platform") if call.version >= (1, 32) else ""
-    image, source = call.text("fromImage"), call.text("fromSrc")
-    if image:
-        credentials = registry_credentials(call.request)
-        return await progress_reply(images.pull(image, call.text("tag"), platform or None, credentials))
-    if not source:
-        raise InvalidArgument("say what to create the image from: fromImage (a name) or fromSrc (- or a URL)")
-    return await progress_reply(
-        images.import_(
-            aiter(call.request.body) if source == "-" else source,
-            repo=call.text("repo"),
-            tag=call.text("tag"),
-            message=call.text("message"),
-            changes=call.texts("changes"),
-            platform=platform or None,
-        )
-    )
 
 
 async def push(images: RegistryBackend, call: Call) -> Response:
@@ -102,7 +65,6 @@ async def authenticate(images: RegistryBackend, call: Call) -> Response:
 
 
 OPERATIONS: tuple[Operation[RegistryBackend], ...] = (
-    Operation("POST", "/images/create", "ImageCreate", create),
     Operation("GET", "/images/search", "ImageSearch", search),
     Operation("POST", "/images/{name}/push", "ImagePush", push),
     Operation("GET", "/distribution/{name}/json", "DistributionInspect", distribution),
