@@ -161,7 +161,7 @@ def change_link(
     mtu: int = 0,
     alias: str = "",
 ) -> Message:
-    """Change a link, named by index or name: up or down, its name (down first), bridge (0: none), namespace, MTU, alias.
+    """Change a link, named by index or name: up or down, its name (down first), bridge (0: none), and so on.
 
     The kernel does not take an alias for a link that it is just making.
     """
