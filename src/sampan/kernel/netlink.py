@@ -120,9 +120,7 @@ class Route:
 
 def add_bridge(name: str, *, mac: str | None = None, mtu: int = 0) -> Message:
     """A bridge that is up."""
-    attributes = _names(name, mac, mtu) + _attribute(
-        _IFLA_LINKINFO, _attribute(_INFO_KIND, b"bridge"), nest=True
-    )
+    attributes = _names(name, mac, mtu) + _attribute(_IFLA_LINKINFO, _attribute(_INFO_KIND, b"bridge"), nest=True)
     return Message(_NEWLINK, _CREATE | _EXCLUSIVE, _ifinfo(up=True) + attributes)
 
 

@@ -6,7 +6,7 @@
     unplug  published ports go; the pair ends with its namespace
     remove  table and bridge go
 
-A bridge of ours carries the network's id in its alias: a link that has just the name is not ours.
+A bridge of ours has a hardware address made from the network's id: a link that has just the name is not ours.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from sampan.kernel.netlink import (
     add_bridge,
     add_route,
     add_veth,
-    change_link,
     delete_link,
     set_hairpin,
     set_up,
@@ -72,7 +71,7 @@ class Bridges:
 
     def _own(self, connection: Connection, network: NetworkRecord) -> Link | None:
         link = connection.link(network.bridge) if network.bridge else None
-        return link if link and (network.foreign or link.alias == _alias(network)) else None
+        return link if link and (network.foreign or link.mac == _mac(network)) else None
 
     def ensure(self, network: NetworkRecord, endpoints: Collection[EndpointRecord]) -> None:
         """Make what is missing of a planned network; its table is renewed with the ports of `endpoints`."""
@@ -86,8 +85,7 @@ class Bridges:
         self.open_user_chain(network)
 
     def _make(self, connection: Connection, network: NetworkRecord) -> None:
-        # The kernel takes an alias only for a link that is there.
-        connection.run(add_bridge(network.bridge, mtu=network.mtu), change_link(network.bridge, alias=_alias(network)))
+        connection.run(add_bridge(network.bridge, mac=_mac(network), mtu=network.mtu))
         link = connection.link(network.bridge)
         if link is not None:
             length = IPv4Network(network.subnet).prefixlen
@@ -178,8 +176,9 @@ class Bridges:
                 connection.run(delete_link(link.index))
 
 
-def _alias(network: NetworkRecord) -> str:
-    return f"sampan {network.id[:12]}"
+def _mac(network: NetworkRecord) -> str:
+    """A locally administered address out of the network's id: the one mark that a link gets as it is made."""
+    return bytes.fromhex("02" + network.id[:10]).hex(":")
 
 
 def _free_name(connection: Connection, prefix: str) -> str:

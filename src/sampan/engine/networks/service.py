@@ -248,7 +248,7 @@ class Networks:
     async def _attach_bridge(self, record: ContainerRecord) -> Attached:
         await self.detach(record.id)
         network = await self._ensure()
-        endpoint = self._new_endpoint(network, record)
+        endpoint = await self._new_endpoint(network, record)
         self._endpoints[record.id] = endpoint
         try:
             files = self._files(record, "bridge", endpoint)
@@ -263,12 +263,12 @@ class Networks:
             raise
         return Attached(namespaces.path_of(netns), *files, close=lambda: os.close(netns))
 
-    def _new_endpoint(self, network: NetworkRecord, record: ContainerRecord) -> EndpointRecord:
+    async def _new_endpoint(self, network: NetworkRecord, record: ContainerRecord) -> EndpointRecord:
         """Take an address and host ports; nothing is taken when it fails."""
         wishes = wanted_ports(record.config, record.host_config)
         identity = secrets.token_hex(32)
         try:
-            ports = self._ports.keep(record.id, wishes)
+            ports = await self._work(lambda: self._ports.keep(record.id, wishes)) if wishes else ()
         except SampanError as error:
             raise type(error)(
                 "failed to set up container networking: driver failed programming external connectivity on endpoint "
@@ -346,12 +346,15 @@ class Networks:
             if member is None or not member.running:
                 await self.detach(container_id)
             elif endpoint := self._endpoints.get(container_id):
-                self._ports.keep_again(container_id, endpoint.ports)
+                await self._keep_ports(endpoint)
         self._inherited.clear()
         if self._endpoints:
             await self._ensure()
         else:
             await self._remove_bridge()
+
+    async def _keep_ports(self, endpoint: EndpointRecord) -> None:
+        await self._work(lambda: self._ports.keep_again(endpoint.container, endpoint.ports))
 
     async def close(self, containers_run: bool) -> None:
         """Let go. The bridge stays while containers run, else it goes too."""
