@@ -179,6 +179,8 @@ class Extraction:
 
     def _link_here(self, source: str, target: str, folder: str, name: str, entry: Entry) -> bool:
         """Link within this layer; False where the target is not in it."""
+        if join(source, target) in self._folders.whiteouts:
+            return False
         # Two descriptors at once: the second call may close the first's.
         origin = os.dup(self._folders.descriptor(source))
         try:
@@ -198,7 +200,7 @@ class Extraction:
         source = self._folders.find(parts)
         if source is not None and self._link_here(source, parts[-1], folder, name, entry):
             return
-        hidden = join("/".join(parts[:-1]), parts[-1]) in self._folders.whiteouts
+        hidden = source is not None and join(source, parts[-1]) in self._folders.whiteouts
         place, target = (folder, name) if hidden else (self._folders.parent(parts), parts[-1])
         size = below.copy_file("/".join(parts), self._folders.descriptor(place), target)
         if size is None:
