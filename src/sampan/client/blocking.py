@@ -67,6 +67,11 @@ class BlockingStream:
         self._socket.shutdown(_socket.SHUT_WR)
 
     async def close(self) -> None:
+        """Close both ways; a thread that waits in `read` gets b""."""
+        try:
+            self._socket.shutdown(_socket.SHUT_RDWR)
+        except OSError:
+            pass
         self._socket.close()
 
 
