@@ -15,22 +15,23 @@ runs the handler; there is one task per request, and one request at a time.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 from sampan.http.body import NO_BODY, BodyReader
 from sampan.http.buffer import ByteBuffer
 from sampan.http.duplex import Duplex
 from sampan.http.errors import ClientGone, HttpError
+from sampan.http.flow import WriteFlow
 from sampan.http.framing import ChunkedFraming, Framing, LengthFraming
 from sampan.http.hangup import HangupWatch
 from sampan.http.head import Head, HeadParser
-from sampan.http.messages import FileBody, Handler, PeerCredentials, Request, Response, Upgrade
-from sampan.http.render import http_date, render_head, render_refusal
+from sampan.http.messages import Handler, PeerCredentials, Request, Response, Upgrade
+from sampan.http.render import render_refusal
+from sampan.http.writer import ReplyWriter, release
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +41,6 @@ DISCARD_LIMIT = 256 * 1024
 """Bytes of a body nobody read that are taken in to keep the connection alive."""
 LINGER_SECONDS = 0.5
 """How long a client that still sends may take to notice our end, so that it can read the reply."""
-_TURN = 1 << 20
-_BODILESS = frozenset((204, 304))
 
 
 class Context(Protocol):
@@ -69,12 +68,11 @@ class Connection(asyncio.Protocol):
         self._held = b""
         self._duplex: Duplex | None = None
         self._task: asyncio.Task[None] | None = None
-        self._streaming = False
+        self._flow = WriteFlow()
+        self._writer: ReplyWriter = None  # type: ignore[assignment]  # likewise
         self._keep_alive = False
         self._eof = False
-        self._lost = False
         self._timer: asyncio.TimerHandle | None = None
-        self._writable: asyncio.Event | None = None
         self._discarded = 0
 
     # what the transport calls
@@ -83,6 +81,7 @@ class Connection(asyncio.Protocol):
         """See asyncio.Protocol."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._writer = ReplyWriter(transport, self._flow)
         self._context.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -98,34 +97,30 @@ class Connection(asyncio.Protocol):
             self._body.end(ClientGone("the client closed the connection before the request's body was whole"))
         if self._duplex is not None:
             self._duplex.input_ended()
-        elif self._streaming and not self._tells_half_close():
+        elif self._writer.streaming and not self._tells_half_close():
             return False
         self._context.hangups.watch(self._fd(), self._transport.abort)
         return True
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol."""
-        if self._writable is None:
-            self._writable = asyncio.Event()
-        self._writable.clear()
+        self._flow.pause()
 
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
-        if self._writable is not None:
-            self._writable.set()
+        self._flow.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        self._lost = True
+        self._flow.end()
         self._context.connections.discard(self)
         self._context.hangups.forget(self._fd())
         self._stop_timer()
-        self.resume_writing()
         if self._body is not None:
             self._body.end(ClientGone("the client closed the connection before the request's body was whole"))
         if self._duplex is not None:
             self._duplex.connection_lost()
-        if self._streaming and self._task is not None:
+        if self._writer.streaming and self._task is not None:
             self._task.cancel()
 
     # what the server calls
@@ -187,7 +182,7 @@ class Connection(asyncio.Protocol):
         return BodyReader(self._body, length, self._ask_for_body if head.expect_continue else None)
 
     def _ask_for_body(self) -> None:
-        if not self._lost:
+        if not self._flow.lost:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _read_body(self, data: bytes) -> None:
@@ -233,8 +228,8 @@ class Connection(asyncio.Protocol):
     async def _serve(self, head: Head, request: Request) -> None:
         try:
             reply = await self._answer(request)
-            if self._lost and isinstance(reply, Response):
-                await _release(reply.body)
+            if self._flow.lost and isinstance(reply, Response):
+                await release(reply.body)
             elif isinstance(reply, Upgrade):
                 await self._take_over(head, reply)
             else:
@@ -261,15 +256,11 @@ class Connection(asyncio.Protocol):
 
     async def _reply(self, head: Head, request: Request, reply: Response) -> None:
         self._keep_alive = self._keep_alive and self._may_discard(request.body)
-        body = reply.body
-        if isinstance(body, bytes):
-            if self._writable is not None:
-                await self._drain()
-            self._write_whole(head, reply, body)
-        elif isinstance(body, FileBody):
-            await self._send_file(head, reply, body)
-        else:
-            await self._stream(head, reply, body)
+        if self._eof and not isinstance(reply.body, bytes) and not self._tells_half_close():
+            await release(reply.body)
+            raise ClientGone("the client closed the connection")
+        kept = await self._writer.write(head, reply, self._keep_alive)
+        self._keep_alive = self._keep_alive and kept
 
     def _may_discard(self, body: BodyReader) -> bool:
         """Whether the connection can be kept although the handler may have left some of the body."""
@@ -277,71 +268,14 @@ class Connection(asyncio.Protocol):
             return True
         return not body.unasked and (body.length or 0) <= DISCARD_LIMIT
 
-    def _connection_field(self, head: Head) -> str:
-        if head.version == "1.0":
-            return "Connection: keep-alive\r\n" if self._keep_alive else ""
-        return "" if self._keep_alive else "Connection: close\r\n"
-
-    def _render(self, head: Head, reply: Response, extra: str) -> bytes:
-        fields = f"Date: {http_date()}\r\n{self._connection_field(head)}{extra}"
-        return render_head(head.version, reply.status, reply.headers, fields)
-
-    def _write_whole(self, head: Head, reply: Response, body: bytes) -> None:
-        if reply.status in _BODILESS:
-            self._transport.write(self._render(head, reply, ""))
-            return
-        extra = "" if _has_length(reply) else f"Content-Length: {len(body)}\r\n"
-        start = self._render(head, reply, extra)
-        self._transport.write(start if head.method == "HEAD" else start + body)
-
-    async def _send_file(self, head: Head, reply: Response, body: FileBody) -> None:
-        with contextlib.closing(body.file):
-            count = body.size()
-            self._transport.write(self._render(head, reply, f"Content-Length: {count}\r\n"))
-            if head.method == "HEAD" or count == 0:
-                return
-            sent = await self._context.loop.sendfile(self._transport, body.file, body.offset, count)
-            if sent != count:
-                raise ClientGone("the file became shorter while it was sent")
-
-    async def _stream(self, head: Head, reply: Response, body: AsyncIterator[bytes]) -> None:
-        try:
-            sized = _has_length(reply)
-            chunked = not sized and head.version == "1.1"
-            self._keep_alive = self._keep_alive and (sized or chunked)
-            self._transport.write(self._render(head, reply, "Transfer-Encoding: chunked\r\n" if chunked else ""))
-            if head.method == "HEAD" or reply.status in _BODILESS:
-                return
-            if self._eof and not self._tells_half_close():
-                raise ClientGone
-            self._streaming = True
-            await self._send_items(body, chunked)
-        finally:
-            self._streaming = False
-            await _release(body)
-
-    async def _send_items(self, body: AsyncIterator[bytes], chunked: bool) -> None:
-        turn = 0
-        async for item in body:
-            if not item:
-                continue
-            self._transport.write(b"%x\r\n%b\r\n" % (len(item), item) if chunked else item)
-            await self._drain()
-            turn += len(item)
-            if turn >= _TURN:
-                turn = 0
-                await asyncio.sleep(0)
-        if chunked:
-            self._transport.write(b"0\r\n\r\n")
-
     async def _take_over(self, head: Head, upgrade: Upgrade) -> None:
         self._keep_alive = False
         buffer = ByteBuffer(self._transport.pause_reading, self._transport.resume_reading)
-        self._duplex = Duplex(self._transport, buffer, self._drain, self._linger)
-        if self._lost:
+        self._duplex = Duplex(self._transport, buffer, self._flow.drain, self._linger)
+        if self._flow.lost:
             self._duplex.connection_lost()
         else:
-            self._transport.write(render_head("1.1", upgrade.status, upgrade.headers, "", upgrade.reason))
+            self._writer.write_upgrade(upgrade)
             self._redirect_input(buffer)
         await upgrade.run(self._duplex)
 
@@ -352,7 +286,12 @@ class Connection(asyncio.Protocol):
 
         def after_body(data: bytes) -> None:
             assert framing is not None
-            rest = framing.feed(data, self._drop)
+            try:
+                rest = framing.feed(data, self._drop)
+            except HttpError:
+                buffer.end()
+                self._input = self._drop
+                return
             if rest is not None:
                 self._input = buffer.feed
                 buffer.feed(rest)
@@ -367,10 +306,10 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         self._task = None
-        if self._lost or self._transport.is_closing():
+        if self._flow.lost or self._transport.is_closing():
             self._context.connections.discard(self)
             return
-        if not self._keep_alive or self._eof:
+        if not self._keep_alive or (self._eof and not self._held):
             self._linger()
         elif self._framing is not None:
             self._discarded = 0
@@ -386,6 +325,8 @@ class Connection(asyncio.Protocol):
         self._transport.resume_reading()
         if data:
             self._read_head(data)
+        if self._eof and self._task is None:
+            self._transport.close()
 
     def _refuse(self, error: HttpError) -> None:
         self._transport.write(render_refusal(error))
@@ -402,13 +343,6 @@ class Connection(asyncio.Protocol):
         self._transport.write_eof()
         self._transport.resume_reading()
         self._timer = self._context.loop.call_later(LINGER_SECONDS, self._transport.close)
-
-    async def _drain(self) -> None:
-        """Wait while the client is slow. Raises ClientGone when it is not there any more."""
-        if self._writable is not None and not self._writable.is_set():
-            await self._writable.wait()
-        if self._lost or self._transport.is_closing():
-            raise ClientGone("the client closed the connection")
 
     # about the socket
 
@@ -442,15 +376,3 @@ def _is_cancelled() -> bool:
     """Whether this task was cancelled, and not something that it waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _has_length(reply: Response) -> bool:
-    return any(name.lower() == "content-length" for name in reply.headers)
-
-
-async def _release(body: bytes | AsyncIterator[bytes] | FileBody) -> None:
-    """Let a body's resources go, whether or not it was sent."""
-    if isinstance(body, FileBody):
-        body.file.close()
-    elif hasattr(body, "aclose"):
-        await body.aclose()

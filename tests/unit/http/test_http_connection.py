@@ -316,6 +316,18 @@ async def test_a_half_closed_client_gets_its_reply(serve):
     assert await client.at_end()
 
 
+async def test_pipelined_requests_of_a_half_closed_client_are_all_answered(serve):
+    async def later(request: Request) -> Response:
+        await asyncio.sleep(0.02)
+        return Response(body=request.path.encode())
+
+    client = await (await serve(later)).connect()
+    await client.send(GET + GET.replace(b"/x", b"/y") + b"GET /unfinished")
+    client.writer.write_eof()
+    assert [(await client.reply()).body for _ in range(2)] == [b"/x", b"/y"]
+    assert await client.at_end()
+
+
 async def test_a_client_that_never_ends_its_head_is_let_go(serve):
     client = await (await serve(echo, head_timeout=0.05)).connect()
     await client.send(GET[:-2])

@@ -73,6 +73,15 @@ async def test_a_stream_of_known_length_is_not_chunked(serve):
     assert (reply.body, "transfer-encoding" in reply.headers) == (b"abc", False)
 
 
+@pytest.mark.parametrize("length", ["2", "4"])
+async def test_a_stream_of_another_length_than_promised_ends_the_connection(serve, caplog, length: str):
+    client = await (await serve(streaming(of(b"ab", b"c"), **{"Content-Length": length}))).connect()
+    await client.send(GET + GET)
+    await client.head()
+    assert await client.reader.read() == b"abc"
+    assert f"a stream of {length} bytes had 3" in caplog.text
+
+
 async def test_a_stream_to_http_1_0_ends_with_the_connection(serve):
     client = await (await serve(streaming(of(b"ab", b"c")))).connect()
     reply = await client.ask(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")

@@ -59,6 +59,15 @@ async def test_a_chunked_body_before_the_bytes(serve):
     assert await client.reader.read() == b"early."
 
 
+async def test_a_malformed_body_before_the_bytes_is_their_end(serve, caplog):
+    client = await (await serve(taking_over(echo))).connect()
+    await client.send(UPGRADE + b"Transfer-Encoding: chunked\r\n\r\n2\r\n")
+    await client.head()
+    await client.send(b"abc\r\n0\r\n\r\nearly")
+    assert await client.reader.read() == b"."
+    assert not caplog.records
+
+
 async def test_raw_bytes_after_200_without_an_upgrade_field(serve):
     client = await (await serve(taking_over(echo, status=200))).connect()
     await client.send(b"POST / HTTP/1.1\r\nHost: x\r\n\r\nraw GET / HTTP/1.1\r\n\r\n")
