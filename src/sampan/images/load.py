@@ -61,6 +61,15 @@ class _Candidate:
     layers: list[Digest]
     target: Digest
     documents: dict[Digest, bytes]
+    extras: set[Digest] = field(default_factory=set)
+
+
+class _Extras:
+    """What an index has besides images (attestations): kept with it, so that it stays whole."""
+
+    def __init__(self) -> None:
+        self.documents: dict[Digest, bytes] = {}
+        self.blobs: set[Digest] = set()
 
 
 class Loader:
@@ -153,28 +162,34 @@ class Loader:
             if name is not None and name not in names:
                 names.append(name)
         for descriptor, names in grouped.values():
-            yield names, list(self._manifests(archive, descriptor, Digest(descriptor.digest), {}, 0))
+            extras = _Extras()
+            found = list(self._manifests(archive, descriptor, Digest(descriptor.digest), {}, extras))
+            for candidate in found:
+                candidate.documents |= extras.documents
+                candidate.extras |= extras.blobs
+            yield names, found
 
     def _manifests(
-        self, archive: Archive, descriptor: Descriptor, target: Digest, above: dict[Digest, bytes], depth: int
+        self, archive: Archive, descriptor: Descriptor, target: Digest, above: dict[Digest, bytes], extras: _Extras
     ) -> Iterator[_Candidate]:
         content = archive.find_document(descriptor.digest)
-        if content is None or depth > _MOST_NESTED:
+        if content is None or len(above) > _MOST_NESTED:
             return
         kept = {**above, Digest(descriptor.digest): content}
         if documents.is_index(content, descriptor.media_type):
             for below in documents.parse(content, Index, "index").manifests:
-                yield from self._manifests(archive, below, target, kept, depth + 1)
+                yield from self._manifests(archive, below, target, kept, extras)
             return
         manifest = documents.parse(content, Manifest, "manifest")
-        if manifest.config.media_type not in mediatypes.CONFIGS:
+        if _is_attestation(descriptor) or manifest.config.media_type not in mediatypes.CONFIGS:
+            _keep_extra(archive, manifest, content, extras)
             return
         config = archive.find_document(manifest.config.digest)
         layers = [self._layout_layer(archive, layer) for layer in manifest.layers]
         if config is None or None in layers:
             return
         parsed = documents.parse(config, ImageConfig, "image config")
-        # In an index stand images for other systems too, and what is no image at all (attestations: os "unknown").
+        # In an index stand images for other systems too.
         if parsed.os in ("", "linux") and self._accepts(parsed):
             yield _Candidate(config, content, [layer for layer in layers if layer], target, kept)
 
@@ -212,11 +227,11 @@ class Loader:
     def _store(self, candidate: _Candidate, lease: Lease) -> NewImage:
         contents = {**candidate.documents, digest_of(candidate.manifest): candidate.manifest}
         contents[digest_of(candidate.config)] = candidate.config
-        lease.keep(*contents, *candidate.layers)
+        lease.keep(*contents, *candidate.layers, *candidate.extras)
         for digest, content in contents.items():
             if not self._content.has(digest):
                 self._content.put(content, digest)
-        kept = frozenset(contents) | frozenset(candidate.layers)
+        kept = frozenset(contents) | frozenset(candidate.layers) | candidate.extras
         return NewImage(digest_of(candidate.config), candidate.config, digest_of(candidate.manifest), kept)
 
 
@@ -257,6 +272,20 @@ def _keep_manifest(
         return
     manifest = documents.parse(content, Manifest, "manifest")
     found.setdefault(Digest(manifest.config.digest), _Kept(manifest, content, target, kept))
+
+
+def _is_attestation(descriptor: Descriptor) -> bool:
+    return descriptor.platform is not None and descriptor.platform.os == "unknown"
+
+
+def _keep_extra(archive: Archive, manifest: Manifest, content: bytes, extras: _Extras) -> None:
+    extras.documents[digest_of(content)] = content
+    for part in (manifest.config, *manifest.layers):
+        document, blob = archive.find_document(part.digest), archive.find_blob(part.digest)
+        if document is not None:
+            extras.documents[Digest(part.digest)] = document
+        elif blob is not None:
+            extras.blobs.add(blob)
 
 
 def _tag(text: str) -> Reference:

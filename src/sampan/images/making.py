@@ -67,6 +67,11 @@ class Maker:
             Descriptor(media_type=LAYER_TYPES[compression], digest=digest, size=size), diff_id, unpacking
         )
 
+    def forget(self, layer: StoredLayer) -> None:
+        """Give up a stored layer that no image will have; its blob goes when the lease ends."""
+        if layer.unpacking is not None:
+            self._unpacker.discard(layer.unpacking)
+
     def make(self, config: ImageConfig, layers: Sequence[StoredLayer], lease: Lease, parent: str = "") -> NewImage:
         """Store config and manifest and see that all layers are unpacked. The rows are the caller's."""
         document = documents.encode(config)

@@ -11,7 +11,7 @@ afterwards  parents that nothing refers to go too, unless noprune
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,8 +20,7 @@ from sampan.images.catalog import Catalog, Image
 from sampan.images.register import Events
 from sampan.oci.digest import Digest, short_id
 from sampan.oci.reference import Reference
-from sampan.store.collect import Collector
-from sampan.store.db import Database
+from sampan.store.snapshots import Layer
 from sampan.wire.images import DeleteItem
 
 # The image that the tag stood for is removed, or not, by the rules above.
@@ -49,6 +48,9 @@ class ImageUser(Protocol):
 Users = Callable[[str], Sequence[ImageUser]]
 """The containers of an image, by its id."""
 
+Collect = Callable[[Callable[[sqlite3.Connection], None]], Awaitable[Sequence[Layer]]]
+"""Makes a change and collects what it set free; the layers that are gone."""
+
 
 @dataclass
 class _Refusal:
@@ -64,23 +66,22 @@ class _Refusal:
 
 @dataclass
 class Remover:
-    """One removal; `items` is what it did, in docker's order. Blocks: call it in a worker thread."""
+    """One removal; `items` is what it did, in docker's order. Runs on the event loop; `collect` goes to a thread."""
 
-    database: Database
     catalog: Catalog
-    collector: Collector
+    collect: Collect
     users: Users
     events: Events
     items: list[DeleteItem] = field(default_factory=list)
 
-    def remove(self, ref: str, image: Image, force: bool, prune: bool) -> None:
+    async def remove(self, ref: str, image: Image, force: bool, prune: bool) -> None:
         """Raises Conflict, with docker's words."""
         if is_id_of(ref, image):
-            self._by_id(image, force, prune)
+            await self._by_id(image, force, prune)
         else:
-            self._by_name(ref, image, force, prune)
+            await self._by_name(ref, image, force, prune)
 
-    def _by_name(self, ref: str, image: Image, force: bool, prune: bool) -> None:
+    async def _by_name(self, ref: str, image: Image, force: bool, prune: bool) -> None:
         user = next(iter(self.users(image.id)), None)
         if user is not None and not force and is_single(image.references):
             raise Conflict(
@@ -90,28 +91,28 @@ class Remover:
         named = Reference.parse(ref).key()
         if named not in image.references:
             raise NotFound(f"No such image: {named.familiar}")
-        left = self._untag(image, named)
+        left = await self._untag(image, named)
         if not left:
-            self._delete(image.id, force, prune, quiet=True)
+            await self._delete(image.id, force, prune, quiet=True)
 
-    def _untag(self, image: Image, named: Reference) -> list[Reference]:
+    async def _untag(self, image: Image, named: Reference) -> list[Reference]:
         """Remove a reference, and its repository's digests with the last tag; what is left."""
         left = [reference for reference in image.references if reference != named]
         gone = [named]
         if named.digest is None and not any(one.tag and one.name == named.name for one in left):
             gone += [one for one in left if one.name == named.name]
-        self._remove_references(image, gone)
+        await self._remove_references(image, gone)
         return [one for one in left if one not in gone]
 
-    def _by_id(self, image: Image, force: bool, prune: bool) -> None:
+    async def _by_id(self, image: Image, force: bool, prune: bool) -> None:
         if is_single(image.references):
             refusal = self._refusal(image.id, soft=not force, references=False)
             if refusal is not None:
                 raise refusal.error()
-            self._remove_references(image, list(image.references))
-        self._delete(image.id, force, prune, quiet=False)
+            await self._remove_references(image, list(image.references))
+        await self._delete(image.id, force, prune, quiet=False)
 
-    def _delete(self, identity: Digest, force: bool, prune: bool, quiet: bool) -> None:
+    async def _delete(self, identity: Digest, force: bool, prune: bool, quiet: bool) -> None:
         image = self.catalog.get(identity)
         if image is None:
             return
@@ -120,24 +121,24 @@ class Remover:
             if quiet and (refusal.used or image.references or self.catalog.children(identity)):
                 return
             raise refusal.error()
-        self._remove_references(image, list(image.references))
-        self._delete_rows(image)
+        await self._remove_references(image, list(image.references))
+        await self._delete_rows(image)
         if prune and image.parent:
-            self._delete(Digest(image.parent), False, True, quiet=True)
+            await self._delete(Digest(image.parent), False, True, quiet=True)
 
-    def _delete_rows(self, image: Image) -> None:
+    async def _delete_rows(self, image: Image) -> None:
         def delete(rows: sqlite3.Connection) -> None:
             rows.execute("DELETE FROM images WHERE id = ?", (image.id,))
 
-        gone = self.collector.run(delete)
+        gone = await self.collect(delete)
         self.events.emit("image", "delete", image.id, {"name": image.id})
         self.items.append(DeleteItem(deleted=image.id))
         self.items += [DeleteItem(deleted=layer.key) for layer in gone]
 
-    def _remove_references(self, image: Image, references: Sequence[Reference]) -> None:
+    async def _remove_references(self, image: Image, references: Sequence[Reference]) -> None:
         if not references:
             return
-        self.collector.run(lambda rows: _untag_rows(rows, references), durable=True)
+        await self.collect(lambda rows: _untag_rows(rows, references))
         for reference in references:
             self.items.append(DeleteItem(untagged=reference.familiar))
             self.events.emit("image", "untag", image.id, {**(image.config.run.labels or {}), "name": image.id})

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from sampan.errors import NotFound
-from sampan.images.catalog import Catalog, Image
+from sampan.images.catalog import Image
 from sampan.oci import documents, mediatypes, tarwrite
 from sampan.oci.digest import Digest, hex_of
 from sampan.oci.documents import Descriptor, Index, Manifest
@@ -33,10 +33,12 @@ _NAME, _REF = "io.containerd.image.name", "org.opencontainers.image.ref.name"
 
 @dataclass
 class Wanted:
-    """An image to save under these names; `target` is the manifest or index that stands for them."""
+    """An image to save under these names; `target` is the manifest or index that stands for them, `platforms` are the
+    images of it that go along."""
 
     image: Image
     target: Digest
+    platforms: Sequence[Image]
     names: list[Reference] = field(default_factory=list)
 
 
@@ -50,13 +52,13 @@ class Plan:
     repositories: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-def plan(wanted: Sequence[Wanted], content: ContentStore, catalog: Catalog) -> Plan:
+def plan(wanted: Sequence[Wanted], content: ContentStore) -> Plan:
     """Raises NotFound where an image's blobs are not here."""
     made = Plan()
     for one in wanted:
-        for image in [one.image, *(m for m in catalog.members(one.target) if m.id != one.image.id)]:
+        for image in one.platforms:
             _add_blobs(made, _documents_of(image, content), content)
-        _add_target(made, one.target, content)
+        _add_index(made, one.target, content)
         made.items.append(_item(one, content))
         made.index += _descriptors(one, content)
         for name in one.names:
@@ -102,20 +104,25 @@ def _documents_of(image: Image, content: ContentStore) -> list[Digest]:
     return [image.manifest, image.id, *(Digest(layer.digest) for layer in manifest.layers)]
 
 
-def _add_target(made: Plan, target: Digest, content: ContentStore) -> None:
-    """The index itself, those within it, and what else of it is here (attestations)."""
+def _add_index(made: Plan, target: Digest, content: ContentStore) -> None:
+    """An index itself, those within it, and what attests its images; which images go along was chosen before."""
     if target in made.blobs:
         return
-    document = content.read(target)
     _add_blobs(made, [target], content)
-    if documents.is_index(document):
-        for below in documents.parse(document, Index, "index").manifests:
-            if content.has(Digest(below.digest)):
-                _add_target(made, Digest(below.digest), content)
-        return
-    manifest = documents.parse(document, Manifest, "manifest")
-    parts = [Digest(one.digest) for one in (manifest.config, *manifest.layers)]
-    _add_blobs(made, [digest for digest in parts if content.has(digest)], content)
+    for below in documents.parse(content.read(target), Index, "index").manifests:
+        digest = Digest(below.digest)
+        if not content.has(digest):
+            continue
+        if below.media_type in mediatypes.INDEXES:
+            _add_index(made, digest, content)
+        elif below.platform is not None and below.platform.os == "unknown":
+            _add_attestation(made, digest, content)
+
+
+def _add_attestation(made: Plan, digest: Digest, content: ContentStore) -> None:
+    manifest = documents.parse(content.read(digest), Manifest, "manifest")
+    parts = [Digest(part.digest) for part in (manifest.config, *manifest.layers)]
+    _add_blobs(made, [digest, *(part for part in parts if content.has(part))], content)
 
 
 def _item(one: Wanted, content: ContentStore) -> dict[str, Any]:

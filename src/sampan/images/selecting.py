@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import lru_cache
 
 from sampan.errors import InvalidArgument
@@ -11,13 +11,14 @@ from sampan.images.catalog import Image
 from sampan.oci.reference import Reference
 from sampan.wire import codec
 
-__all__ = ["Filters", "Selected", "boolean", "check", "has_labels", "select", "until"]
+__all__ = ["Filters", "Selected", "boolean", "check", "has_labels", "prunable", "select", "until"]
 
 Filters = Mapping[str, Sequence[str]]
 Selected = tuple[Image, list[str], list[str]]
 """An image with those of its tags and digests that the filters leave."""
 
 _LIST_FILTERS = frozenset({"dangling", "label", "before", "since", "reference", "until"})
+_PRUNE_FILTERS = frozenset({"dangling", "label", "label!", "until"})
 _TRUE, _FALSE = ("1", "true"), ("0", "false")
 
 
@@ -48,6 +49,22 @@ def select(
     return chosen
 
 
+def prunable(images: Sequence[Image], filters: Filters, hidden: Set[str]) -> list[Image]:
+    """The images that a prune may remove, apart from those in use. Raises InvalidArgument."""
+    check(filters, _PRUNE_FILTERS)
+    dangling, latest = boolean(filters, "dangling") is not False, until(filters)
+    unwanted = filters.get("label!", ())
+    return [
+        image
+        for image in images
+        if not (dangling and image.references)
+        and image.id not in hidden
+        and image.created < latest
+        and has_labels(image, filters.get("label", ()))
+        and not (unwanted and has_labels(image, unwanted))
+    ]
+
+
 def boolean(filters: Filters, name: str) -> bool | None:
     """A filter that is true or false; None where it was not given."""
     values = {value.lower() for value in filters.get(name, ())}
@@ -55,7 +72,7 @@ def boolean(filters: Filters, name: str) -> bool | None:
         return None
     if len(values) == 1 and values <= {*_TRUE, *_FALSE}:
         return values <= set(_TRUE)
-    raise InvalidArgument(f"invalid filter '{name}={sorted(filters[name])}'")
+    raise InvalidArgument(f"invalid filter '{name}=[{' '.join(filters[name])}]'")
 
 
 def until(filters: Filters) -> float:

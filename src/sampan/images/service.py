@@ -15,23 +15,27 @@ Worked use:
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 from sampan import __version__
-from sampan.errors import InvalidArgument, NotFound
+from sampan.errors import Conflict, InvalidArgument, NotFound
 from sampan.images import progress, views
 from sampan.images.bridge import Inlet, Read, lines_of
 from sampan.images.catalog import Catalog, Image, NewImage
 from sampan.images.changes import apply_changes
+from sampan.images.commit import CommitRequest, commit
+from sampan.images.diff import Change, changes
 from sampan.images.load import Loaded, Loader
 from sampan.images.making import Maker
 from sampan.images.register import Events, Registrar
 from sampan.images.removal import Remover, Users
 from sampan.images.save import Plan, Wanted, plan, written
-from sampan.images.selecting import Filters, select
+from sampan.images.selecting import Filters, prunable, select
 from sampan.images.unpacker import Unpacker
 from sampan.oci.digest import Digest
 from sampan.oci.documents import History, ImageConfig, Manifest, RootFS, RunConfig, parse
@@ -44,13 +48,14 @@ from sampan.store.leases import Leases
 from sampan.store.paths import DataPaths
 from sampan.store.snapshots import Snapshots
 from sampan.wire import codec
-from sampan.wire.images import DeleteItem, HistoryItem, ImageInspect, ImageSummary
+from sampan.wire.images import DeleteItem, HistoryItem, ImageInspect, ImageSummary, PruneReport
 
 __all__ = ["Images"]
 
 T = TypeVar("T")
 
 _PIECE = 1 << 20
+_SETTLE_AFTER = 35.0
 
 
 class Images:
@@ -65,10 +70,10 @@ class Images:
         self.maker = Maker(self.content, self.unpacker)
         self.registrar = Registrar(database)
         self.collector = Collector(database, self.content, self.snapshots, self.leases)
-        self._database = database
         self._events = events
         self._users = users
         self._threads = ThreadPoolExecutor(8, "images")
+        self._settling: asyncio.TimerHandle | None = None
 
     # Reading
 
@@ -133,9 +138,7 @@ class Images:
 
     async def prepare(self, image_id: str, key: str) -> None:
         """Make the snapshot of the container `key`. An image that was not unpacked yet is unpacked first."""
-        image = self.catalog.get(Digest(image_id))
-        if image is None:
-            raise NotFound(f"No such image: {image_id}")
+        image = self._existing(image_id)
         if image.top is not None and self.snapshots.layer(image.top) is None:
             await asyncio.to_thread(self._unpack, image)
         await self.snapshots.prepare(key, image.chain_ids)
@@ -163,18 +166,19 @@ class Images:
     async def remove(self, ref: str, force: bool = False, prune: bool = True) -> Sequence[DeleteItem]:
         """Remove a name or an image by docker's rules (sampan.images.removal). Raises NotFound, Conflict."""
         image = self.resolve(ref)
-        remover = Remover(self._database, self.catalog, self.collector, self._users, self._events)
-        await self._in_thread(remover.remove, ref, image, force, prune)
+        remover = self._remover()
+        await remover.remove(ref, image, force, prune)
         return remover.items
 
     async def load(self, read: Read, platform: Platform | None = None, quiet: bool = False) -> AsyncIterator[bytes]:
         """Load an archive of images (docker's or an OCI layout, compressed or not); docker's lines, errors too."""
-        inlet = Inlet(read)
+        inlet, loop = Inlet(read), asyncio.get_running_loop()
 
         def work(report: Callable[[bytes], None]) -> None:
             def loaded(one: Loaded) -> None:
-                for line in self._loaded_lines(one):
+                for line in _loaded_lines(one):
                     report(line)
+                loop.call_soon_threadsafe(self._events.emit, "image", "load", one.image, {"name": one.image})
 
             def advanced(layer: str, current: int, total: int) -> None:
                 if not quiet:
@@ -183,21 +187,21 @@ class Images:
             with self.leases.hold() as lease:
                 Loader(self.content, self.unpacker, self.registrar, platform).run(inlet.more, lease, advanced, loaded)
 
+        self._settle_later()
         async for line in lines_of(self._threads, work, progress.failed, inlet):
             yield line
 
-    def save(self, refs: Sequence[str], platform: Platform | None = None) -> AsyncIterator[bytes]:
+    async def save(self, refs: Sequence[str], platforms: Sequence[Platform] = ()) -> AsyncIterator[bytes]:
         """An archive of images (docker's and an OCI layout in one). A repository without tag means all of its tags.
 
         Raises InvalidArgument and NotFound at once, before the first byte.
         """
-        wanted = [self._wanted(ref, platform) for ref in refs]
-        merged: dict[Digest, Wanted] = {}
-        for one in (one for several in wanted for one in several):
-            known = merged.setdefault(one.image.id, one)
+        wanted: dict[Digest, Wanted] = {}
+        for one in (one for ref in refs for one in self._wanted(ref, platforms)):
+            known = wanted.setdefault(one.image.id, one)
             known.names += [name for name in one.names if name not in known.names]
-        made = plan(list(merged.values()), self.content, self.catalog)
-        return self._saved(list(merged.values()), made)
+        made = await self._in_thread(plan, list(wanted.values()), self.content)
+        return self._saved([one.image for one in wanted.values()], made)
 
     async def import_(
         self,
@@ -218,21 +222,75 @@ class Images:
             image = await self._in_thread(self._import, inlet, name, message, run, wanted)
         finally:
             pump.cancel()
+        self._settle_later()
         if name is not None:
             self._events.emit("image", "tag", image.id, {"name": name.familiar})
         self._events.emit("image", "import", image.id, {"name": image.id})
         return progress.status(image.id)
 
+    async def commit(self, request: CommitRequest, image_id: str, repository: str = "", tag: str = "") -> Digest:
+        """An image of a container's changes on its image; its id. Raises InvalidArgument, NotFound."""
+        name = tag_reference(repository, tag) if repository else None
+        request = replace(request, run=apply_changes(request.run, request.changes))
+        base = self._existing(image_id)
+        image = await self._in_thread(self._commit, request, base, name)
+        self._settle_later()
+        if name is not None:
+            self._events.emit("image", "tag", image.id, {**(request.run.labels or {}), "name": name.familiar})
+        return image.id
+
+    def changes(self, key: str) -> Sequence[Change]:
+        """What a container changed in its root. Blocks: call it in a thread."""
+        upper = os.open(self.snapshots.upper(key), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with self.snapshots.view_beginning(key) as lower:
+                return changes(upper, lower)
+        finally:
+            os.close(upper)
+
+    async def prune(self, filters: Filters | None = None) -> PruneReport:
+        """Remove images that no container uses: untagged ones, or with `dangling=false` all. Raises InvalidArgument."""
+        wanted = prunable(self.catalog.all(), filters or {}, self.catalog.hidden())
+        report = PruneReport()
+        for image in wanted:
+            await self._prune_one(image, report)
+        freed = sum(layer.size for layer in await self._in_thread(self.collector.run))
+        report.space_reclaimed += freed
+        self._events.emit("image", "prune", "", {"reclaimed": str(report.space_reclaimed)})
+        return report
+
     # Life
 
     def recover(self) -> None:
-        """At start, before anything else: finish or undo what a crash left. Blocks."""
+        """At start, before anything else: finish or undo what a crash left. Blocks.
+
+        Layers that a power cut may have damaged are unpacked again.
+        """
         self.content.recover()
         self.snapshots.recover()
         self.collector.run()
+        damaged = {layer.key: layer for layer in self.snapshots.unsettled()}
+        for image in self.catalog.all() if damaged else ():
+            blobs = self._layer_blobs(image)
+            for place, key in enumerate(image.chain_ids):
+                if key in damaged:
+                    self.unpacker.remake(damaged.pop(key), blobs[place], image.chain_ids[place - 1] if place else None)
+        self.snapshots.remake_inits()
+
+    def _settle_later(self) -> None:
+        """See that unpacked layers are on the disk, once the kernel has written most of them by itself."""
+        if self._settling is None:
+            loop = asyncio.get_running_loop()
+            self._settling = loop.call_later(_SETTLE_AFTER, self._settle, loop)
+
+    def _settle(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._settling = None
+        loop.run_in_executor(self._threads, self.snapshots.settle)
 
     def close(self) -> None:
         """Finish what runs. No call may follow."""
+        if self._settling is not None:
+            self._settling.cancel()
         self._threads.shutdown(wait=True)
         self.unpacker.close()
         self.snapshots.close()
@@ -241,6 +299,39 @@ class Images:
     def emit(self, image: Image, action: str, name: str) -> None:
         """An event of an image, with its labels and the name it was called by."""
         self._events.emit("image", action, image.id, {**(image.config.run.labels or {}), "name": name})
+
+    def _existing(self, image_id: str) -> Image:
+        image = self.catalog.get(Digest(image_id))
+        if image is None:
+            raise NotFound(f"No such image: {image_id}")
+        return image
+
+    def _commit(self, request: CommitRequest, base: Image, name: Reference | None) -> NewImage:
+        with self.leases.hold() as lease:
+            upper = str(self.snapshots.upper(request.key))
+            image = commit(request, base, self._manifest(base).layers, upper, self.maker, lease)
+            self.registrar.register([image], image, image.manifest, [name] if name else [], tagged=name is not None)
+            return image
+
+    def _remover(self) -> Remover:
+        return Remover(
+            self.catalog, lambda change: self._in_thread(self.collector.run, change), self._users, self._events
+        )
+
+    async def _prune_one(self, image: Image, report: PruneReport) -> None:
+        if self._users(image.id) or self.catalog.children(image.id):
+            return
+        before = {layer.key: layer.size for layer in self.snapshots.layers()}
+        remover = self._remover()
+        try:
+            # Each tag by its name, so that a prune says of every one that it went.
+            for ref in [reference.familiar for reference in image.references if reference.tag] or [image.id]:
+                await remover.remove(ref, self.resolve(ref), False, True)
+        except (Conflict, NotFound):
+            # Someone began to use it, or removed it, meanwhile.
+            pass
+        report.images_deleted = [*(report.images_deleted or []), *remover.items]
+        report.space_reclaimed += sum(before.get(Digest(item.deleted), 0) for item in remover.items)
 
     def _import(
         self, inlet: Inlet, name: Reference | None, message: str, run: RunConfig, platform: Platform
@@ -263,32 +354,39 @@ class Images:
             self.registrar.register([image], image, image.manifest, [name] if name else [], tagged=name is not None)
             return image
 
-    def _wanted(self, ref: str, platform: Platform | None) -> Sequence[Wanted]:
+    def _wanted(self, ref: str, platforms: Sequence[Platform]) -> Sequence[Wanted]:
         parsed = parse_any(ref)
         if isinstance(parsed, Reference) and parsed.is_name_only:
             tags = [tag for tag in self.catalog.tags() if tag.reference.name == parsed.name and tag.reference.tag]
             if tags:
-                return [self._wanted_tag(tag.reference, platform) for tag in tags]
+                return [self._wanted_one(tag.reference.familiar, tag.reference, platforms) for tag in tags]
+        key = parsed.key() if isinstance(parsed, Reference) else None
+        return [self._wanted_one(ref, key if key and self.catalog.target(key) else None, platforms)]
+
+    def _wanted_one(self, ref: str, name: Reference | None, platforms: Sequence[Platform]) -> Wanted:
         try:
-            image = self.resolve(ref, platform)
+            image = self.resolve(ref)
         except NotFound:
             raise NotFound(f"No such image: {ref}") from None
-        if isinstance(parsed, Reference) and self.catalog.target(parsed.key()):
-            return [self._wanted_tag(parsed.key(), platform)]
-        return [Wanted(image, image.manifest)]
+        target = (self.catalog.target(name) if name else None) or image.manifest
+        there = [image, *(member for member in self.catalog.members(target) if member.id != image.id)]
+        chosen = [self._one_of(there, platform) for platform in platforms] or there
+        names = [name] if name and name.tag else []
+        return Wanted(chosen[0], target if len(chosen) > 1 or not platforms else chosen[0].manifest, chosen, names)
 
-    def _wanted_tag(self, name: Reference, platform: Platform | None) -> Wanted:
-        image = self.resolve(name.familiar, platform)
-        target = None if platform else self.catalog.target(name)
-        return Wanted(image, target or image.manifest, [name] if name.tag else [])
+    def _one_of(self, there: Sequence[Image], platform: Platform) -> Image:
+        found = next((image for image in there if image.platform.matches(platform)), None)
+        if found is None:
+            raise NotFound(f"no suitable export target found for platform {platform}")
+        return found
 
-    async def _saved(self, wanted: Sequence[Wanted], made: Plan) -> AsyncIterator[bytes]:
+    async def _saved(self, images: Sequence[Image], made: Plan) -> AsyncIterator[bytes]:
         chunks = written(made, self.content)
         loop = asyncio.get_running_loop()
         while chunk := await loop.run_in_executor(self._threads, _gather, chunks):
             yield chunk
-        for one in wanted:
-            self.emit(one.image, "save", one.image.id)
+        for image in images:
+            self.emit(image, "save", image.id)
 
     def _named(self, ref: str, reference: Reference) -> Image | None:
         image = self.catalog.tagged(reference.key())
@@ -319,9 +417,11 @@ class Images:
         with self.leases.hold() as lease:
             self.unpacker.finish(image.config, self._layer_blobs(image), {}, lease)
 
+    def _manifest(self, image: Image) -> Manifest:
+        return parse(self.content.read(image.manifest), Manifest, "manifest")
+
     def _layer_blobs(self, image: Image) -> Sequence[Digest]:
-        manifest = parse(self.content.read(image.manifest), Manifest, "manifest")
-        return [Digest(layer.digest) for layer in manifest.layers]
+        return [Digest(layer.digest) for layer in self._manifest(image).layers]
 
     def _graph(self, image: Image) -> dict[str, str]:
         layers = [layer for layer in map(self.snapshots.layer, reversed(image.chain_ids)) if layer]
@@ -352,21 +452,6 @@ class Images:
         others = {key for other in images if other.id != image.id for key in other.chain_ids}
         return sum(self._layer_size(key) for key in image.chain_ids if key in others)
 
-    def _loaded_lines(self, one: Loaded) -> Sequence[bytes]:
-        lines = []
-        for name, old in one.replaced.items():
-            lines.append(
-                progress.stream(
-                    f"The image {name.familiar} already exists, renaming the old one with ID {old} to empty string\n"
-                )
-            )
-        image = self.catalog.get(one.image)
-        if image is not None:
-            self.emit(image, "load", one.image)
-        if not one.names:
-            return [*lines, progress.stream(f"Loaded image ID: {one.image}\n")]
-        return lines + [progress.stream(f"Loaded image: {name.familiar}\n") for name in one.names]
-
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
@@ -379,6 +464,17 @@ def _gather(chunks: Iterator[bytes]) -> bytes:
         parts.append(chunk)
         size += len(chunk)
     return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+def _loaded_lines(one: Loaded) -> Sequence[bytes]:
+    texts = [
+        f"The image {name.familiar} already exists, renaming the old one with ID {old} to empty string\n"
+        for name, old in one.replaced.items()
+    ]
+    texts += [f"Loaded image: {name.familiar}\n" for name in one.names]
+    if not one.names:
+        texts.append(f"Loaded image ID: {one.image}\n")
+    return [progress.stream(text) for text in texts]
 
 
 def tag_reference(repository: str, tag: str) -> Reference:

@@ -179,11 +179,6 @@ class Snapshots:
         identities = self._database.read(lambda rows: _ancestry(rows, key))
         return self._overlay(identities[1:], identities[0])
 
-    def init_mounts(self, key: str) -> OverlayMount:
-        """How an active snapshot looked at its beginning: what a diff compares with."""
-        identities = self._database.read(lambda rows: _ancestry(rows, key))
-        return self._overlay(identities[1:], None)
-
     def upper(self, key: str) -> Path:
         """The directory with what was changed in an active snapshot."""
         return self._fs(self._database.read(lambda rows: _ancestry(rows, key))[0])
@@ -220,6 +215,13 @@ class Snapshots:
         It is a mount that is attached nowhere and ends with the block.
         """
         with detached(self.mounts(key)) as root:
+            yield root
+
+    @contextmanager
+    def view_beginning(self, key: str) -> Iterator[int]:
+        """The same, read-only, as it was when the container was made: what a diff compares with."""
+        identities = self._database.read(lambda rows: _ancestry(rows, key))
+        with detached(self._overlay(identities[1:], None)) as root:
             yield root
 
     @contextmanager
