@@ -58,6 +58,8 @@ from sampan.wire.containers import Ulimit
 log = logging.getLogger("sampan.daemon")
 
 SOCKET_MODE = 0o660
+MONITOR_PATIENCE = 2.0
+"""Seconds that the monitor may take to end after the last container."""
 CGROUP_PARENT = "sampan"
 _RUNTIMES = ("crun", "runc")
 _INITS = ("tini-static", "catatonit", "tini")
@@ -250,14 +252,23 @@ class Daemon:
         if not self.config.live_restore:
             await self._stop_containers()
         await self.tasks.drain(2.0)
+        running = any(container.running for container in self.table)
+        await self._leave_monitor(running)
+        await self.networks.close(running)
+        self.images.close()
+        self.database.close()
+        if not running:
+            self._remove_cgroup_parent()
+
+    async def _leave_monitor(self, running: bool) -> None:
+        """The monitor goes on while containers run; without any it ends, and we see it off."""
+        pid = self.monitor.pid
         with suppress(SampanError):
             await self.monitor.quit_when_empty()
         self.monitor.close()
-        await self.networks.close(any(container.running for container in self.table))
-        self.images.close()
-        self.database.close()
-        if not any(container.running for container in self.table):
-            self._remove_cgroup_parent()
+        if pid and not running:
+            with suppress(TimeoutError, ProcessLookupError):
+                await asyncio.wait_for(ended(pid), MONITOR_PATIENCE)
 
     async def _stop_containers(self) -> None:
         running = [container for container in self.table if container.running]
@@ -356,6 +367,19 @@ class Daemon:
             insecure_registries=self.config.insecure_registries,
             mirrors=self.config.registry_mirrors,
         )
+
+
+async def ended(pid: int) -> None:
+    """Wait until a process has ended. Raises ProcessLookupError when it is gone already."""
+    descriptor = os.pidfd_open(pid)
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    loop.add_reader(descriptor, gone.set)
+    try:
+        await gone.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def runtimes(config: Config) -> dict[str, str]:

@@ -16,7 +16,7 @@ import shutil
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,7 +32,7 @@ from sampan.engine.containers.rootfs import Rootfs
 from sampan.engine.containers.spec.build import build, environment
 from sampan.engine.containers.spec.devices import block_numbers, resolve_devices
 from sampan.engine.containers.spec.mounts import plan_mounts
-from sampan.engine.containers.spec.plan import NamespacePaths, SpecPlan
+from sampan.engine.containers.spec.plan import MountPlan, NamespacePaths, SpecPlan
 from sampan.engine.containers.spec.seccomp import Profile
 from sampan.engine.containers.spec.users import User
 from sampan.engine.containers.table import Container, Table
@@ -230,7 +230,7 @@ class Launcher:
             hostname_path=files.get("hostname", ""),
             hosts_path=files.get("hosts", ""),
             resolv_conf_path=files.get("resolv.conf", ""),
-            mounts=plan_mounts(host, record.mounts),
+            mounts=tuple(_plainly_read_only(mount) for mount in plan_mounts(host, record.mounts)),
             namespaces=namespaces,
             devices=resolve_devices(host.devices or (), privileged=host.privileged),
             block_devices=block_numbers(host),
@@ -458,6 +458,13 @@ class Launcher:
         """Bundle, logs and the files of /etc. Blocks."""
         shutil.rmtree(self.run.bundle(container_id), ignore_errors=True)
         shutil.rmtree(self.paths.container(container_id), ignore_errors=True)
+
+
+def _plainly_read_only(mount: MountPlan) -> MountPlan:
+    """A file has nothing mounted below it, and crun before 1.9 can't make one read-only recursively."""
+    if mount.tmpfs or not mount.read_only or Path(mount.source).is_dir():
+        return mount
+    return replace(mount, read_only_recursive=False)
 
 
 def _runtime_environment() -> dict[str, str]:

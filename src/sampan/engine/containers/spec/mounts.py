@@ -107,7 +107,7 @@ def spec_mounts(plan: SpecPlan) -> list[SpecMount]:
     asked.sort(key=lambda mount: posixpath.normpath(mount["destination"]).count("/"))
     mounts = [*base, *asked, *_init(plan)]
     if plan.host_config.readonly_rootfs:
-        mounts = [_read_only(mount, plan) if mount["destination"] not in user else mount for mount in mounts]
+        mounts = [_read_only(mount) if mount["destination"] not in user else mount for mount in mounts]
     return [_writable(mount) for mount in mounts] if plan.host_config.privileged else mounts
 
 
@@ -178,12 +178,11 @@ def _init(plan: SpecPlan) -> Iterator[SpecMount]:
         yield _mount("/sbin/docker-init", "bind", plan.init, "bind", "ro")
 
 
-def _read_only(mount: SpecMount, plan: SpecPlan) -> SpecMount:
+def _read_only(mount: SpecMount) -> SpecMount:
     options = mount["options"]
     if mount["destination"] in _ALWAYS_WRITABLE or "ro" in options:
         return mount
-    flag = "rro" if mount["type"] == "bind" and plan.host.recursive_read_only else "ro"
-    return mount | {"options": [options[0], flag, *options[1:]]}
+    return mount | {"options": [options[0], "ro", *options[1:]]}
 
 
 def _writable(mount: SpecMount) -> SpecMount:
