@@ -10,7 +10,10 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from sampan.kernel import syscalls
 from sampan.monitor.client import Channel, LogOptions, MonitorClient, Mount, ProcessInfo, StartRequest
+from sampan.monitor.logs import LogQuery
+from sampan.monitor.logs.reader import LogReader
 from sampan.store.paths import RunPaths
 
 HYBRID = Path("/sys/fs/cgroup/unified").is_dir()
@@ -21,6 +24,7 @@ class Kit:
     """A temporary exec root with a monitor, and short ways to start things in it."""
 
     def __init__(self) -> None:
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         self.root = Path(tempfile.mkdtemp(prefix="monitor-", dir="/tmp"))
         self.paths = RunPaths(self.root / "run")
         self.image = self.root / "image"
@@ -74,6 +78,15 @@ class Kit:
 
     def log_path(self, name: str) -> Path:
         return self.root / "logs" / f"{name}.log"
+
+    def read_log(self, name: str, driver: str) -> bytes:
+        """A container's log, read back whole."""
+        reader = LogReader(self.log_path(name), driver, LogQuery(raw=True))
+        parts = []
+        while (batch := reader.read()) is not None:
+            parts.append(batch)
+        reader.close()
+        return b"".join(parts)
 
     def request(self, *args: str, name: str | None = None, driver: str | None = "json-file", **options) -> StartRequest:
         """A start of `args` in a new container; log options go in as `log_options`."""
@@ -167,6 +180,14 @@ class Kit:
         info = await self.exited(request.id)
         await self.deleted(request.id)
         return info
+
+    async def kill_monitor(self) -> None:
+        """SIGKILL, and wait until a successor has taken over."""
+        dead = self.client.pid
+        os.kill(dead, 9)
+        while self.client.pid == dead:  # noqa: ASYNC110 (what is waited for has no event)
+            await asyncio.sleep(0.001)
+        await self.client.ensure()
 
     async def stop(self) -> None:
         """End the monitor and all of its processes by pid, and remove the root."""

@@ -9,131 +9,54 @@
     await client.forget(started.id)                  once the exit is stored
 
 The pipes of a process are made here and passed to the monitor, so that the daemon has duplicates before anything runs.
+
+When the monitor dies, a successor is started at once and given all of it: it goes on where the last one stopped. Calls
+wait for that. A daemon that starts after both died finds exits with `ensure`, and gives `adopt` what still lives.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import os
-import socket
 import subprocess
-import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from sampan.errors import Conflict, Internal, NotFound, Unavailable
+from sampan.errors import Conflict, NotFound, SampanError, Unavailable
+from sampan.kernel import pidfd as kernel_pidfd
 from sampan.monitor import protocol
 from sampan.monitor.files import close_all
+from sampan.monitor.link import Link, connect
 from sampan.monitor.protocol import STARTING_ONLY, Files, Message
+from sampan.monitor.requests import (
+    Channel,
+    LogOptions,
+    Mount,
+    ProcessInfo,
+    RuntimeFailed,
+    StartRequest,
+    info_of,
+    make_pipes,
+)
+from sampan.monitor.succession import Orphans, ended, find_runtime, spawn_monitor
 from sampan.store.paths import RunPaths
 
-_START_SECONDS = 10.0
+__all__ = ["Channel", "LogOptions", "MonitorClient", "Mount", "ProcessInfo", "RuntimeFailed", "StartRequest"]
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Mount:
-    """A mount(2) in the private namespace of one start, made with `cwd` as the working directory."""
+_DEATH_SECONDS = 2.0
+_RETRY_SECONDS = 0.01
+_RETRY_LIMIT = 1.0
+_START_TRIES = 3
 
-    source: str
-    target: str
-    fstype: str | None
-    flags: int = 0
-    data: str | None = None
-    cwd: str | None = None
-
-
-@dataclass(frozen=True)
-class LogOptions:
-    """Where a container's output goes: `driver` json-file, local or none; sizes in bytes, 0 is unlimited."""
-
-    driver: str
-    path: str
-    max_size: int = 100_000_000
-    max_file: int = 10
-    compress: bool = True
-    attrs: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class StartRequest:
-    """What the monitor is to start and how to look after it.
-
-    `argv` is the whole command of the runtime, which must write the process's pid to `pid_file` and, for a terminal,
-    send its master to `console_socket`. `mounts`, `unmount` and `slave` (in the order slave, unmount, mounts) happen in
-    a mount namespace of this start alone. `error_file` is read when the runtime fails (its own log), else its stderr.
-    `delete_argv` runs after the exit was told. `oom_file` is read before that for the counter `oom_key`.
-    """
-
-    id: str
-    kind: str
-    argv: Sequence[str]
-    pid_file: str
-    env: dict[str, str] = field(default_factory=dict)
-    cwd: str = "/"
-    console_socket: str | None = None
-    mounts: Sequence[Mount] = ()
-    unmount: Sequence[str] = ()
-    slave: Sequence[str] = ()
-    tty: bool = False
-    open_stdin: bool = False
-    stdin_once: bool = False
-    size: tuple[int, int] | None = None
-    log: LogOptions | None = None
-    error_file: str | None = None
-    delete_argv: Sequence[str] = ()
-    delete_env: dict[str, str] = field(default_factory=dict)
-    oom_file: str | None = None
-    oom_key: str = "oom_kill"
-
-
-@dataclass(frozen=True)
-class ProcessInfo:
-    """A process as the monitor sees it. Times in ns since 1970; `status` as of waitpid, None when nobody knows it."""
-
-    id: str
-    state: str
-    pid: int
-    start_time: int
-    started_at: int
-    status: int | None
-    exited_at: int
-    oom: bool
-    deleted: bool
-
-    @property
-    def exit_code(self) -> int | None:
-        """The exit code as docker shows it: 128 and the signal for a killed process."""
-        if self.status is None:
-            return None
-        code = os.waitstatus_to_exitcode(self.status)
-        return 128 - code if code < 0 else code
-
-
-class RuntimeFailed(Internal):
-    """The runtime could not start a process; `words` is what it said, `status` its wait status (None: not spawned)."""
-
-    def __init__(self, words: str, status: int | None) -> None:
-        super().__init__(words)
-        self.words = words
-        self.status = status
-
-
-class Channel:
-    """An attachment: `socket` is the daemon's end (non-blocking), which gives output and takes stdin."""
-
-    def __init__(self, *, stdin: bool, stdout: bool, stderr: bool) -> None:
-        self.wants = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-        self.socket, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.setblocking(False)
-
-    def close(self) -> None:
-        """Detach; harmless when done already."""
-        self.socket.close()
-        self.far.close()
+ExitHandler = Callable[[ProcessInfo], None]
+DeletedHandler = Callable[[str, str | None], None]
 
 
 @dataclass
@@ -149,21 +72,27 @@ class _Live:
         """The monitor's answer to the start."""
         self.files |= files
         if "error" not in answer:
-            self.info = _info(answer)
-            self.record = {key: value for key, value in self.record.items() if key not in STARTING_ONLY}
+            self.running(info_of(answer))
+
+    def running(self, info: ProcessInfo) -> None:
+        self.info = info
+        self.record = {key: value for key, value in self.record.items() if key not in STARTING_ONLY}
+        if "console" in self.files:
+            os.close(self.files.pop("console"))
+
+    def handed_over(self) -> tuple[Message, Files]:
+        """The request to adopt it, and its descriptors. Of an ended one only the runtime's delete is left to do."""
+        channels = [{"channel": number, **channel.wants} for number, channel in self.channels.items()]
+        files = {f"channel{number}": channel.far.fileno() for number, channel in self.channels.items()}
+        record = {**self.record, "log": None} if self.info.state == "exited" else self.record
+        return {"record": record, "facts": asdict(self.info), "channels": channels}, self.files | files
 
     def close(self) -> None:
-        for descriptor in self.files.values():
-            os.close(descriptor)
+        close_all(self.files)
         self.files.clear()
         for channel in self.channels.values():
             channel.far.close()
         self.channels.clear()
-
-
-Arrived = Callable[[Message, Files], None]
-ExitHandler = Callable[[ProcessInfo], None]
-DeletedHandler = Callable[[str, str | None], None]
 
 
 class MonitorClient:
@@ -173,44 +102,78 @@ class MonitorClient:
         self._paths = paths
         self._on_exit = on_exit
         self._on_deleted = on_deleted
-        self._socket: socket.socket | None = None
-        self._sequence = 0
-        self._answers: dict[int, tuple[asyncio.Future[Message], Arrived]] = {}
-        self._outgoing: deque[tuple[Message, Files]] = deque()
+        self._link: Link | None = None
         self._live: dict[str, _Live] = {}
         self._channel_number = 0
-        self._ensuring = asyncio.Lock()
+        self._connecting: asyncio.Task[None] | None = None
+        self._reconnecting: asyncio.Task[None] | None = None
         self._transit: Files = {}
+        self._orphans = Orphans()
         self._process: subprocess.Popen[bytes] | None = None
+        self._pidfd: int | None = None
         self.pid = 0
 
     # The connection
 
     def exists(self) -> bool:
         """Whether a monitor was started here that may still run."""
-        return self._socket is not None or self._paths.monitor_socket.exists()
+        return self._link is not None or self._paths.monitor_socket.exists()
 
     async def ensure(self) -> list[ProcessInfo]:
         """Connect to the monitor, starting one if none listens, and learn what it holds. Raises Unavailable."""
-        async with self._ensuring:
-            if self._socket is None:
-                await self._connect()
+        await self._linked()
         return [live.info for live in self._live.values()]
 
+    async def _linked(self) -> Link:
+        """The connection. Making it goes on when the caller is cancelled: a handover must not stop half-way."""
+        while self._link is None:
+            if self._connecting is None or self._connecting.done():
+                self._connecting = asyncio.create_task(self._connect())
+            await asyncio.shield(self._connecting)
+        return self._link
+
     async def _connect(self) -> None:
-        sock = _try_connect(self._paths.monitor_socket)
+        await self._see_off()
+        sock = connect(self._paths.monitor_socket)
         if sock is None:
-            self._process = await _spawn_monitor(self._paths.root)
-            sock = _try_connect(self._paths.monitor_socket)
+            self._process = await spawn_monitor(self._paths.root)
+            sock = connect(self._paths.monitor_socket)
         if sock is None:
             raise Unavailable(f"the monitor of {self._paths.root} does not answer: see {self._paths.monitor_state}")
-        self._socket = sock
-        asyncio.get_running_loop().add_reader(sock, self._receive)
-        answer = await self._ask("hello", arrived=self._keep_transit)
+        link = Link(sock, self._take_event, self._lost)
+        try:
+            await self._meet(link)
+        except BaseException:
+            link.close()
+            raise
+        self._link = link
+
+    async def _meet(self, link: Link) -> None:
+        """Greet a monitor: the one we know, one that an earlier daemon started, or the successor of a dead one."""
+        known, self.pid = self.pid, link.peer
+        if known == self.pid or not known:
+            answer = await link.request("hello", None, self._keep_transit)
+            await link.request("list", None, self._learn)
+            self._learn_exits()
+        else:
+            answer = await link.request("hello")
         if answer["version"] != protocol.VERSION:
             raise Unavailable(f"the running monitor speaks version {answer['version']}, not {protocol.VERSION}")
-        self.pid = answer["pid"]
-        await self._ask("list", arrived=self._learn)
+        if self._pidfd is None:
+            self._pidfd = os.pidfd_open(self.pid)
+        if known and known != self.pid:
+            await self._hand_over(link, known)
+
+    async def _see_off(self) -> None:
+        """If we had a monitor and it is dying, wait until it is dead: its successor needs its lock."""
+        if self._pidfd is None:
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ended(self._pidfd), _DEATH_SECONDS)
+            os.close(self._pidfd)
+            self._pidfd = None
+        if self._process is not None:
+            self._process.poll()
 
     def _keep_transit(self, _: Message, files: Files) -> None:
         close_all(self._transit)
@@ -218,144 +181,226 @@ class MonitorClient:
 
     def _learn(self, message: Message, files: Files) -> None:
         """Take over one process that the monitor holds."""
-        if message.get("more"):
-            info = _info(message)
-            self._live[info.id] = _Live(message["record"], info, files)
-
-    def _receive(self) -> None:
-        for _ in range(64):
-            try:
-                packet = protocol.receive(self._socket) if self._socket else None
-            except BlockingIOError:
-                return
-            except (OSError, ValueError):
-                packet = None
-            if packet is None:
-                self._lost()
-                return
-            self._take(*packet)
-
-    def _take(self, message: Message, files: Files) -> None:
-        if "event" in message:
-            self._take_event(message)
-            return
-        future, arrived = self._answers.get(message["seq"], (None, _drop))
-        arrived(message, files)  # now, not when the waiting task wakes: the next packet may tell of the process's end
         if not message.get("more"):
-            self._answers.pop(message["seq"], None)
-            if future is not None and not future.done():
-                future.set_result(message)
+            return
+        info = info_of(message)
+        known = self._live.get(info.id)
+        if known is None:
+            self._live[info.id] = _Live(message["record"], info, files)
+            return
+        close_all(files)
+        if info.state == "exited" and known.info.state != "exited":
+            self._exited(known, info)
+        known.info = info
+
+    def _learn_exits(self) -> None:
+        """Exits that an earlier monitor noted and no daemon heard of."""
+        for path in (self._paths.monitor_state / "exits").glob("*"):
+            if path.name not in self._live and (info := _noted_exit(path)) is not None:
+                self._live[info.id] = _Live({"id": info.id, "kind": ""}, info, {})
 
     def _take_event(self, message: Message) -> None:
         live = self._live.get(message["id"])
         match message["event"]:
             case "exited" if live is not None:
-                live.info = _info(message)
-                live.close()
-                self._on_exit(live.info)
+                self._exited(live, info_of(message))
             case "deleted":
+                if live is not None:
+                    live.info = replace(live.info, deleted=True)
                 self._on_deleted(message["id"], message["error"])
             case "detached" if live is not None and message["channel"] in live.channels:
                 live.channels.pop(message["channel"]).far.close()
             case "stdin-closed" if live is not None and "stdin" in live.files:
                 os.close(live.files.pop("stdin"))
 
-    def _lost(self) -> None:
-        self._disconnect()
+    def _exited(self, live: _Live, info: ProcessInfo) -> None:
+        if info.status is None:
+            info = replace(info, status=self._orphans.statuses.get(info.pid))
+        live.info = info
+        live.close()
+        self._on_exit(info)
 
-    def _disconnect(self) -> None:
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            asyncio.get_running_loop().remove_writer(self._socket)
-            self._socket.close()
-            self._socket = None
-        for future, _ in self._answers.values():
-            if not future.done():
-                future.set_exception(Unavailable("the monitor went away"))
-        self._answers.clear()
-        self._outgoing.clear()
+    # Succession
+
+    def _lost(self) -> None:
+        self._link = None
+        self._reconnecting = asyncio.create_task(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        pause = _RETRY_SECONDS
+        while self._link is None:
+            try:
+                await self._linked()
+            except (SampanError, OSError) as error:
+                log.warning("the container monitor can't be replaced yet: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _RETRY_LIMIT)
+
+    async def _hand_over(self, link: Link, dead: int) -> None:
+        """Give a dead monitor's processes and transit to its successor."""
+        log.warning("the container monitor (pid %d) died; pid %d takes over", dead, self.pid)
+        self._orphans.watch_session(dead)
+        asked = []
+        for live in self._live.values():
+            noted = _noted_exit(self._paths.monitor_state / "exits" / live.info.id)
+            if live.info.state == "running" and noted is not None:
+                live.info = replace(noted, state="ended")
+            if live.info.state in ("running", "ended") or not (live.info.deleted or live.info.state == "starting"):
+                self._orphans.watch(live.info.pid)
+                message, files = live.handed_over()
+                asked.append(link.request("adopt", files, None, hold=True, **message))
+        asked.append(link.request("takeover", self._transit))
+        for answer in await asyncio.gather(*asked):
+            if "error" in answer:
+                log.error("the new container monitor refused: %s", answer["error"])
+
+    async def _find_started(self, live: _Live, argv: Sequence[str]) -> ProcessInfo | None:
+        """The monitor died amid a start: wait for its runtime, if there is one, and let the successor adopt what it
+        started. None when nothing was; raises RuntimeFailed with the runtime's words."""
+        runtime = find_runtime(argv)
+        if runtime is not None:
+            self._orphans.watch(runtime)
+            with suppress(ProcessLookupError), _open_pidfd(runtime) as descriptor:
+                await ended(descriptor.fileno())
+        link = await self._linked()
+        try:
+            pid = int(Path(live.record["pid_file"]).read_text())
+        except (OSError, ValueError):
+            words = _words(live.record.get("error_file"))
+            if words:
+                raise RuntimeFailed(words, self._orphans.statuses.get(runtime or 0)) from None
+            return None
+        return await self._adopt_started(link, live, pid)
+
+    async def _adopt_started(self, link: Link, live: _Live, pid: int) -> ProcessInfo:
+        began = 0
+        with suppress(OSError):
+            live.files["pidfd"] = os.pidfd_open(pid)
+            began = kernel_pidfd.start_time(pid)
+        self._orphans.watch(pid)
+        started_at = Path(live.record["pid_file"]).stat().st_mtime_ns
+        info = ProcessInfo(live.info.id, "running", pid, began, started_at, None, 0, False, False)
+        message, files = live.handed_over()
+        answer = await link.request("adopt", files, None, **message | {"facts": asdict(info)})
+        if "error" in answer:
+            raise RuntimeFailed(answer["error"], None)
+        if live.info.state == "starting":
+            live.running(info)
+        return info
+
+    async def adopt(self, request: StartRequest, pid: int, start_time: int, started_at: int) -> ProcessInfo | None:
+        """Look after a process that lost its monitor while no daemon ran; its output is gone, its end will be told.
+
+        Returns None when it does not live any more (or its pid is another process's now).
+        """
+        link = await self._linked()
+        try:
+            descriptor = os.pidfd_open(pid)
+        except OSError:
+            return None
+        if kernel_pidfd.start_time(pid) != start_time:
+            os.close(descriptor)
+            return None
+        self._orphans.watch(pid)
+        info = ProcessInfo(request.id, "running", pid, start_time, started_at, None, 0, False, False)
+        live = _Live(asdict(request), info, {"pidfd": descriptor})
+        live.running(info)
+        self._live[request.id] = live
+        message, files = live.handed_over()
+        answer = await link.request("adopt", files, None, **message)
+        if "error" in answer:
+            self._live.pop(request.id).close()
+            raise Conflict(answer["error"])
+        return live.info
 
     def close(self) -> None:
         """Leave the monitor to itself (it keeps every process) and close all that is held for it."""
-        self._disconnect()
+        for task in (self._reconnecting, self._connecting):
+            if task is not None:
+                task.cancel()
+        if self._link is not None:
+            self._link.close()
+            self._link = None
         for live in self._live.values():
             live.close()
         self._live.clear()
+        self._orphans.close()
         close_all(self._transit)
         self._transit = {}
-
-    async def _ask(self, operation: str, /, *, arrived: Arrived | None = None, **fields: Any) -> Message:
-        """Send a request and wait for its answer."""
-        return await self._request(operation, {}, arrived, **fields)
-
-    def _request(
-        self, operation: str, files: Files, arrived: Arrived | None = None, /, **fields: Any
-    ) -> asyncio.Future[Message]:
-        """Send a request at once; its descriptors stay the caller's. `arrived` is called as each answer comes."""
-        if self._socket is None:
-            raise Unavailable("the monitor is away")
-        self._sequence += 1
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._answers[self._sequence] = (future, arrived or _drop)
-        self._post({"op": operation, "seq": self._sequence, **fields}, files)
-        return future
-
-    def _post(self, message: Message, files: Files) -> None:
-        assert self._socket is not None
-        if not self._outgoing:
-            try:
-                protocol.send(self._socket, message, files)
-                return
-            except BlockingIOError:
-                asyncio.get_running_loop().add_writer(self._socket, self._flush)
-            except OSError:
-                return  # the reader will see the end
-        self._outgoing.append((message, {name: os.dup(fd) for name, fd in files.items()}))
-
-    def _flush(self) -> None:
-        assert self._socket is not None
-        while self._outgoing:
-            try:
-                protocol.send(self._socket, *self._outgoing[0])
-            except BlockingIOError:
-                return
-            except OSError:
-                break
-            close_all(self._outgoing.popleft()[1])
-        asyncio.get_running_loop().remove_writer(self._socket)
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
 
     # Processes
 
     async def start(self, request: StartRequest, channels: Sequence[Channel] = ()) -> ProcessInfo:
         """Start a process with these clients attached from its first byte.
 
-        Raises RuntimeFailed with the runtime's words, Unavailable when the monitor is away.
+        Raises RuntimeFailed with the runtime's words. If the monitor dies meanwhile, the answer is still the truth. A
+        cancelled caller does not stop the start.
         """
-        await self.ensure()
-        record = asdict(request)
-        numbered = {self._number(): channel for channel in channels}
-        record["channels"] = [{"channel": number, **channel.wants} for number, channel in numbered.items()]
-        own, child = _make_pipes(request)
-        sent = own | child | {f"channel{number}": channel.far.fileno() for number, channel in numbered.items()}
-        live = _Live(record, _starting(request.id), own, numbered)
-        self._live[request.id] = live
+        return await asyncio.shield(asyncio.create_task(self._start(request, channels)))
+
+    async def _start(self, request: StartRequest, channels: Sequence[Channel]) -> ProcessInfo:
+        for _ in range(_START_TRIES):
+            link = await self._linked()
+            info = await self._start_once(link, request, channels)
+            if info is not None:
+                return info
+        raise Unavailable("the container monitor died again and again; try again")
+
+    async def _start_once(self, link: Link, request: StartRequest, channels: Sequence[Channel]) -> ProcessInfo | None:
+        """One try; None when the monitor died before it came to anything."""
+        live = self._prepare(request, channels)
+        own, child = make_pipes(request)
+        live.files = own
+        message, ours = live.handed_over()
+        live.record["channels"] = message["channels"]
         try:
-            answering = self._request("start", sent, live.started, **record)
+            answering = link.request("start", ours | child, live.started, **live.record)
         finally:
             close_all(child)
-        answer = await answering
-        if "error" in answer:
+        try:
+            info = await self._outcome(live, answering, request.argv)
+        except BaseException:
             self._live.pop(request.id).close()
+            raise
+        if info is None:
+            live.channels = {}  # for the next try
+            self._live.pop(request.id).close()
+        return info
+
+    async def _outcome(
+        self, live: _Live, answering: asyncio.Future[Message], argv: Sequence[str]
+    ) -> ProcessInfo | None:
+        try:
+            answer = await answering
+        except Unavailable:
+            return await self._find_started(live, argv)
+        if "error" in answer:
             raise RuntimeFailed(answer["error"], answer.get("status"))
         return live.info
 
+    def _prepare(self, request: StartRequest, channels: Sequence[Channel]) -> _Live:
+        for path in filter(None, (request.pid_file, request.error_file)):
+            Path(path).unlink(missing_ok=True)
+        info = ProcessInfo(request.id, "starting", 0, 0, 0, None, 0, False, False)
+        live = _Live(asdict(request), info, {}, {self._number(): channel for channel in channels})
+        self._live[request.id] = live
+        return live
+
     async def attach(self, process_id: str, channel: Channel) -> None:
         """Attach `channel` to a running process. Raises NotFound, Conflict when it has ended."""
+        link = await self._linked()
         live = self._find(process_id)
         number = self._number()
         live.channels[number] = channel
-        files = {"channel": channel.far.fileno()}
-        answer = await self._request("attach", files, id=process_id, channel=number, **channel.wants)
+        try:
+            files = {"channel": channel.far.fileno()}
+            answer = await link.request("attach", files, None, id=process_id, channel=number, **channel.wants)
+        except Unavailable:
+            await self._linked()  # the successor got it with all the others
+            return
         if "error" in answer:
             live.channels.pop(number, None)
             channel.far.close()
@@ -376,14 +421,14 @@ class MonitorClient:
 
     async def delete(self, process_id: str, argv: Sequence[str], unmount: Sequence[str] = ()) -> str | None:
         """Run a runtime's delete for a container that the monitor does not hold; what it said when it failed."""
-        await self.ensure()
-        answer = await self._ask("delete", id=process_id, argv=list(argv), unmount=list(unmount))
+        link = await self._linked()
+        answer = await link.request("delete", None, None, id=process_id, argv=list(argv), unmount=list(unmount))
         words: str | None = answer.get("error") or answer["result"]
         return words
 
     async def quit_when_empty(self) -> None:
         """Let the monitor end with its last process."""
-        await self._ask("quit-when-empty")
+        await (await self._linked()).request("quit-when-empty")
 
     def info(self, process_id: str) -> ProcessInfo | None:
         """What is known of a process now."""
@@ -401,8 +446,12 @@ class MonitorClient:
         return live.files.get("pidfd") if live else None
 
     async def _command(self, operation: str, process_id: str, /, **fields: Any) -> None:
+        """A command that may be given twice: to a monitor that dies over it and to its successor."""
         self._find(process_id)
-        answer = await self._ask(operation, id=process_id, **fields)
+        try:
+            answer = await (await self._linked()).request(operation, None, None, id=process_id, **fields)
+        except Unavailable:
+            answer = await (await self._linked()).request(operation, None, None, id=process_id, **fields)
         if "error" in answer:
             raise Conflict(answer["error"])
 
@@ -417,64 +466,18 @@ class MonitorClient:
         return self._channel_number
 
 
-def _info(message: Message) -> ProcessInfo:
-    return ProcessInfo(**{name: message[name] for name in ProcessInfo.__dataclass_fields__})
-
-
-def _starting(process_id: str) -> ProcessInfo:
-    return ProcessInfo(process_id, "starting", 0, 0, 0, None, 0, False, False)
-
-
-def _drop(_: Message, files: Files) -> None:
-    close_all(files)
-
-
-def _make_pipes(request: StartRequest) -> tuple[Files, Files]:
-    """The monitor's ends and the process's ends of its stdio, or the listening console socket for a terminal."""
-    if request.tty:
-        assert request.console_socket is not None
-        return {}, {"console": _listen(request.console_socket)}
-    own: Files = {}
-    child: Files = {}
-    if request.open_stdin:
-        child["child_stdin"], own["stdin"] = os.pipe2(os.O_CLOEXEC)
-    own["stdout"], child["child_stdout"] = os.pipe2(os.O_CLOEXEC)
-    own["stderr"], child["child_stderr"] = os.pipe2(os.O_CLOEXEC)
-    return own, child
-
-
-def _listen(path: str) -> int:
-    with suppress(FileNotFoundError):
-        Path(path).unlink()
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(path)
-    listener.listen(1)
-    return listener.detach()
-
-
-def _try_connect(path: Path) -> socket.socket | None:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+def _noted_exit(path: Path) -> ProcessInfo | None:
     try:
-        sock.connect(str(path))
-    except (FileNotFoundError, ConnectionRefusedError):
-        sock.close()
+        return replace(info_of(json.loads(path.read_bytes())), state="exited")
+    except (OSError, ValueError, KeyError):
         return None
-    sock.setblocking(False)
-    return sock
 
 
-async def _spawn_monitor(exec_root: Path) -> subprocess.Popen[bytes]:
-    """Start a monitor in a session of its own and wait until it listens."""
-    package_root = str(Path(__file__).resolve().parents[2])
-    code = f"import sys; sys.path.insert(0, {package_root!r}); from sampan.monitor.main import main; main(sys.argv[1])"
-    process = subprocess.Popen(  # noqa: ASYNC220 (a vfork; asyncio's own would hold a thread as long as it lives)
-        [sys.executable, "-I", "-S", "-c", code, str(exec_root)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    with process.stdout as ready, suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.to_thread(ready.readline), _START_SECONDS)
-    return process
+def _words(error_file: str | None) -> str:
+    with suppress(OSError):
+        return Path(error_file or "").read_text(errors="replace").strip()
+    return ""
+
+
+def _open_pidfd(pid: int) -> IO[bytes]:
+    return os.fdopen(os.pidfd_open(pid), "rb", buffering=0)

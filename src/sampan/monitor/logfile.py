@@ -28,11 +28,9 @@ class LogFile:
     def complete(self, data: bytes, stream: int, time_ns: int, start: int) -> bool:
         """Write what is missing of a chunk whose records a predecessor began at `start`; False when nothing was."""
         records = b"".join(self._encode(data, stream, time_ns))
-        written = self.size - start
-        if not 0 <= written < len(records):
-            return False
-        self._write([records[written:]], start)
-        return True
+        written = max(0, self.size - start)
+        self._write([records[written:]], self.size)
+        return written < len(records)
 
     def _write(self, pieces: Pieces, undo_size: int) -> None:
         try:
@@ -41,8 +39,8 @@ class LogFile:
             if written < sum(map(len, pieces)):
                 self._write([b"".join(pieces)[written:]], undo_size)
         except OSError:
-            os.ftruncate(self._file, undo_size)
-            self.size = undo_size
+            self.size = min(undo_size, os.fstat(self._file).st_size)
+            os.ftruncate(self._file, self.size)
             raise
 
     def close(self) -> None:

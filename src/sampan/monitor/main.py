@@ -49,6 +49,7 @@ class Monitor:
         self.spawner = Spawner()
         self.transit = Transit.create(f"{self.state}/progress")
         self.processes: dict[str, Process] = {}
+        self._held: list[Process] = []
         self._connection: socket.socket | None = None
         self._outgoing: deque[tuple[Message, Files]] = deque()
         self._quit_when_empty = False
@@ -173,22 +174,55 @@ class Monitor:
         return {"starting": [name for name, process in self.processes.items() if process.state == "starting"]}
 
     def op_start(self, message: Message, files: Files) -> None:
-        if message["id"] in self.processes:
-            raise ValueError(f"{message['id']} is there already")
         seq = message["seq"]
         own: Files = {name: files.pop(name) for name in ("stdin", "stdout", "stderr") if name in files}
-        for descriptor in own.values():
-            os.set_blocking(descriptor, False)
-        process = Process(self, message, own)
-        self.processes[process.id] = process
+        process = self._add(message, own)
         try:
-            for wants in message.get("channels") or ():
-                process.attach(files.pop(f"channel{wants['channel']}"), wants)
+            _attach_all(process, message, files)
             console = files.pop("console", None)
             process.launch(message, files, console, lambda answer, shared: self._post({"seq": seq, **answer}, shared))
         except BaseException:
             process._discard()
             raise
+
+    def _add(self, record: Message, own: Files) -> Process:
+        """A new process that owns these descriptors. Raises ValueError, OSError."""
+        try:
+            if record["id"] in self.processes:
+                raise ValueError(f"{record['id']} is there already")
+            for name in own.keys() & {"stdin", "stdout", "stderr"}:
+                os.set_blocking(own[name], False)
+            process = Process(self, record, own)
+        except BaseException:
+            close_all(own)
+            raise
+        self.processes[process.id] = process
+        return process
+
+    def op_adopt(self, message: Message, files: Files) -> Message:
+        """Take a process over: `record` and `facts` as a list gave them. With `hold` it waits for `takeover`."""
+        own: Files = {name: files.pop(name) for name in ("pidfd", "stdin", "stdout", "stderr") if name in files}
+        process = self._add(message["record"], own)
+        process.adopt(message["facts"], files.get("console"))
+        _attach_all(process, message, files)
+        if message.get("hold"):
+            self._held.append(process)
+        else:
+            process.go_on()
+        return {}
+
+    def op_takeover(self, message: Message, files: Files) -> Message:
+        """Finish what a dead predecessor was at, with its transit if it comes along, then let all go on."""
+        if files:
+            self.transit.replace(dict(files))
+            files.clear()
+            intent = self.transit.intent()
+            owner = self.processes.get(intent.owner) if intent else None
+            self.transit.recover(owner.log if owner else None, owner.deliver if owner else lambda *_: None)
+        held, self._held = self._held, []
+        for process in held:
+            process.go_on()
+        return {}
 
     def refused(self, process: Process) -> None:
         self.processes.pop(process.id, None)
@@ -210,11 +244,11 @@ class Monitor:
         return {}
 
     def op_forget(self, message: Message, files: Files) -> Message:
-        process = self._process(message)
-        if process.state != "exited":
+        process = self.processes.get(message["id"])
+        if process is not None and process.state != "exited":
             raise ValueError(f"{process.id} has not ended")
-        process.forget()
-        del self.processes[process.id]
+        remove_file(f"{self.exits}/{message['id']}")
+        self.processes.pop(message["id"], None)
         self._consider_end_later()
         return {}
 
@@ -251,6 +285,11 @@ class Monitor:
         """What a SIGTERM does."""
         if not self.processes:
             self.loop.stop()
+
+
+def _attach_all(process: Process, message: Message, files: Files) -> None:
+    for wants in message.get("channels") or ():
+        process.attach(files.pop(f"channel{wants['channel']}"), wants)
 
 
 def _listen(path: str) -> socket.socket:

@@ -1,6 +1,8 @@
 """One process that the monitor looks after: a container's init or an exec.
 
     starting --runtime ended well--> running --reaped--> ended --output at its end--> exited --> (runtime's delete)
+                                        ^
+                                 adopted, from a predecessor
         |                                                  (at most 2 s later)            |
         +--runtime failed--> refused, forgotten                                 kept until the daemon forgets it
 
@@ -21,9 +23,10 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from sampan.kernel import pidfd
 from sampan.monitor.clients import Client
 from sampan.monitor.encode import STDERR, STDOUT
-from sampan.monitor.files import read_file, remove_file, write_file
+from sampan.monitor.files import read_file, write_file
 from sampan.monitor.logfile import LogFile
 from sampan.monitor.loop import READ, WRITE, Loop, Timer
 from sampan.monitor.protocol import STARTING_ONLY, Files, Message
@@ -31,6 +34,9 @@ from sampan.monitor.spawn import Spawner
 from sampan.monitor.transit import CHUNK, Transit
 
 OUTPUT_GRACE = 2.0
+# How long, and how often, to ask for the exit of a process that is not our child.
+STATUS_PATIENCE = 3.0
+STATUS_PAUSE = 0.02
 _ERROR_LIMIT = 16 * 1024
 _LAST_CHUNKS = 64
 
@@ -119,7 +125,7 @@ class Process:
         self.pid = int(read_file(self.record["pid_file"]))
         self.started_at = time.time_ns()
         try:
-            self.start_time = _start_time(self.pid)
+            self.start_time = pidfd.start_time(self.pid)
             self.files["pidfd"] = os.pidfd_open(self.pid)
         except OSError:
             pass  # ended and reaped already; its status is with the loop
@@ -132,7 +138,7 @@ class Process:
         """`master` becomes stdout and, by a descriptor of its own, stdin."""
         os.set_blocking(master, False)
         self.files["stdout"] = master
-        if self.record.get("open_stdin"):
+        if self.record.get("open_stdin") and "stdin" not in self.files:
             self.files["stdin"] = fcntl.fcntl(master, fcntl.F_DUPFD_CLOEXEC, 3)
         size = self.record.get("size")
         if size:
@@ -159,19 +165,51 @@ class Process:
 
     # Running
 
-    def adopt(self, pid: int, start_time: int, started_at: int) -> None:
-        """Go on with a process that a predecessor started."""
-        self.pid, self.start_time, self.started_at = pid, start_time, started_at
-        self.state = "running"
+    def adopt(self, facts: Message, console: int | None) -> None:
+        """Be what a predecessor was told or noted of this process; `console` may still hold its terminal."""
+        self.pid, self.start_time, self.started_at = facts["pid"], facts["start_time"], facts["started_at"]
+        self.status, self.exited_at, self.oom = facts["status"], facts["exited_at"], facts["oom"]
+        self.state = "exited" if facts["state"] == "exited" else "running"
+        if console is not None and self.state == "running":
+            self.use_terminal(_receive_terminal(console))
+        elif self.tty and "stdout" in self.files:
+            self.use_terminal(self.files["stdout"])
+
+    def go_on(self) -> None:
+        """Carry on with an adopted process."""
+        if self.state == "exited":
+            self._release()
+            self._delete()
+            return
+        self._begin()
+        if "pidfd" in self.files and self.status is None:
+            self.loop.watch(self.files["pidfd"], READ, self._left)
+        else:
+            self.ended(self.status)
+
+    def _left(self, _: int) -> None:
+        """A process that is not our child has ended: the kernel tells how once its parent has reaped it."""
+        self.loop.unwatch(self.files["pidfd"])
+        self._ask_for_status(time.monotonic() + STATUS_PATIENCE)
+
+    def _ask_for_status(self, deadline: float) -> None:
+        status = pidfd.exit_status(self.files["pidfd"])
+        if status is None and time.monotonic() < deadline:
+            self.loop.call_later(STATUS_PAUSE, lambda: self._ask_for_status(deadline))
+        else:
+            self.ended(status)
 
     def _run(self) -> None:
+        self._begin()
+        self.loop.on_child(self.pid, self.ended)
+
+    def _begin(self) -> None:
         self.watch_output()
         for client in self.clients:
             client.begin()
-        self.loop.on_child(self.pid, self.ended)
 
     def facts(self) -> Message:
-        """What the daemon is told of it."""
+        """What the daemon is told of it, and what makes it again in a successor."""
         return {
             "id": self.id,
             "state": self.state,
@@ -308,8 +346,9 @@ class Process:
         """It was reaped with this wait status (None: nobody knows)."""
         self.state = "ended"
         self.status = status
-        self.exited_at = time.time_ns()
-        self.oom = _was_out_of_memory(self.record)
+        self.exited_at = self.exited_at or time.time_ns()
+        self.oom = self.oom or _was_out_of_memory(self.record)
+        self._record_exit()
         self.close_stdin()
         self._grace = self.loop.call_later(OUTPUT_GRACE, self._give_up_output)
         self.watch_output()
@@ -331,7 +370,6 @@ class Process:
         if self._grace:
             self._grace.cancel()
         self._release()
-        self._record_exit()
         self.host.emit({"event": "exited", **self.facts()})
         self._delete()
 
@@ -365,10 +403,6 @@ class Process:
         if descriptor is not None:
             self.loop.unwatch(descriptor)
             os.close(descriptor)
-
-    def forget(self) -> None:
-        """The daemon knows its exit: leave no trace."""
-        remove_file(f"{self.host.exits}/{self.id}")
 
 
 def run_delete(host: Host, name: str, argv: list[str], record: Message, done: Callable[[str | None], None]) -> None:
@@ -422,11 +456,6 @@ def _receive_terminal(console: int) -> int:
         return descriptors[0]
     finally:
         listener.close()
-
-
-def _start_time(pid: int) -> int:
-    """The process's start in clock ticks since boot: with its pid it names a process for good."""
-    return int(read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19])
 
 
 def _was_out_of_memory(record: Message) -> bool:

@@ -21,6 +21,7 @@ import select
 import struct
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from sampan.kernel import syscalls
 from sampan.monitor.encode import chunk_end
@@ -32,6 +33,15 @@ _CAPACITY = 1024 * 1024
 _INTENT = struct.Struct("<128sBqq")  # process id, stream, log size, time in ns
 
 Sink = Callable[[bytes], None]
+
+
+class Intent(NamedTuple):
+    """Whose chunk is in T: the process, its stream, the size of its log before, the chunk's time in ns."""
+
+    owner: str
+    stream: int
+    log_size: int
+    time_ns: int
 
 
 def make_pipe() -> tuple[int, int]:
@@ -73,6 +83,7 @@ class Transit:
         for descriptor in self.files.values():
             os.close(descriptor)
         self.files = files
+        self._empty_scratch()
 
     def move_from_pipe(self, source: int, stream: int, owner: str, log: LogFile, sink: Sink) -> bool:
         """Log and hand out one chunk of a pipe's output; False at its end. Raises BlockingIOError when it is empty."""
@@ -96,22 +107,24 @@ class Transit:
         self._finish(self._held(), stream, now, log, sink)
         return True
 
-    def intent(self) -> tuple[str, int, int, int] | None:
-        """Whose chunk T holds: (owner, stream, log size before it, time in ns); None when T is empty."""
+    def intent(self) -> Intent | None:
+        """Of the chunk that T holds; None when T is empty."""
         if not select.select([self.files["transit_reader"]], [], [], 0)[0]:
             return None
         owner, stream, size, time_ns = _INTENT.unpack(os.pread(self.files["progress"], _INTENT.size, 0))
-        return owner.rstrip(b"\0").decode(), stream, size, time_ns
+        return Intent(owner.rstrip(b"\0").decode(), stream, size, time_ns)
 
-    def recover(self, log: LogFile | None, sink: Sink) -> None:
-        """Finish the chunk that a predecessor left in T (its owner's `log`, or None when that is gone)."""
+    def recover(self, log: LogFile | None, sink: Callable[[int, bytes], None]) -> None:
+        """Finish the chunk that a predecessor left in T (its owner's `log`, or None when that is gone).
+
+        `sink` gets it only if the log lacked some of it: else it was most likely handed out, and is not repeated.
+        """
         intent = self.intent()
         if intent is None:
             return
-        _, stream, size, time_ns = intent
         data = self._held()
-        if log is not None and log.complete(data, stream, time_ns, size):
-            sink(data)
+        if log is not None and log.complete(data, intent.stream, intent.time_ns, intent.log_size):
+            sink(intent.stream, data)
         self._drain(len(data))
 
     def _finish(self, data: bytes, stream: int, now: int, log: LogFile, sink: Sink) -> None:
@@ -133,7 +146,6 @@ class Transit:
 
     def _held(self) -> bytes:
         """What is in T, left there."""
-        self._empty_scratch()
         return self._peek(self.files["transit_reader"], _CAPACITY)
 
     def _empty_scratch(self) -> None:

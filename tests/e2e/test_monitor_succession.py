@@ -1,0 +1,133 @@
+"""The monitor dies; its containers do not notice, and not a byte of their logs or an exit code is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+
+import pytest
+from monitor_kit import Kit, logged, read_all, unframe
+
+from sampan.monitor.client import Channel, RuntimeFailed
+
+pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+
+@pytest.fixture
+async def kit():
+    kit = Kit()
+    await kit.client.ensure()
+    yield kit
+    await kit.stop()
+
+
+async def test_a_successor_carries_on(kit: Kit):
+    channel = Channel(stdin=True, stdout=True, stderr=True)
+    request = kit.request("/bin/sh", "-c", "cat; echo bye; exit 5", open_stdin=True, stdin_once=True)
+    started = await kit.client.start(request, [channel])
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(channel.socket, b"one\n")
+    assert unframe(await loop.sock_recv(channel.socket, 100)) == {1: b"one\n"}
+    await kit.kill_monitor()
+    await loop.sock_sendall(channel.socket, b"two\n")
+    assert unframe(await loop.sock_recv(channel.socket, 100)) == {1: b"two\n"}
+    assert (await kit.client.ensure())[0].pid == started.pid
+    channel.socket.shutdown(1)
+    assert unframe(await read_all(channel)) == {1: b"bye\n"}
+    assert (await kit.exited(request.id)).exit_code == 5
+    assert await kit.deleted(request.id) is None
+    assert logged(kit.log_path(request.id)) == {"stdout": b"one\ntwo\nbye\n"}
+
+
+async def test_exit_codes_of_those_that_end_while_no_monitor_lives(kit: Kit):
+    requests = [kit.request("/bin/sh", "-c", f"sleep 0.5; echo end; exit {code}") for code in (3, 4)]
+    for request in requests:
+        await kit.client.start(request)
+    infos = await kit.client.ensure()
+    os.kill(kit.client.pid, 19)
+    for info in infos:
+        os.kill(info.pid, 9)
+    await kit.kill_monitor()
+    assert [(await kit.exited(request.id)).exit_code for request in requests] == [137, 137]
+    assert [await kit.deleted(request.id) for request in requests] == [None, None]
+
+
+async def test_a_terminal_survives(kit: Kit):
+    channel = Channel(stdin=True, stdout=True, stderr=True)
+    request = kit.request("/bin/sh", "-c", "stty -echo; read x; echo got $x; read y; exit 2", tty=True, open_stdin=True)
+    await kit.client.start(request, [channel])
+    await kit.kill_monitor()
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(channel.socket, b"hello\n")
+    seen = b""
+    while b"got hello\r\n" not in seen:
+        seen += await loop.sock_recv(channel.socket, 100)
+    await kit.client.resize(request.id, 10, 20)
+    await loop.sock_sendall(channel.socket, b"\n")
+    assert (await kit.exited(request.id)).exit_code == 2
+
+
+async def test_both_dead_the_next_daemon_finds_exits_and_adopts_what_lives(kit: Kit):
+    living, ended = kit.request("/bin/sleep", "1000"), kit.request("/bin/sh", "-c", "exit 6")
+    info = await kit.client.start(living)
+    await kit.client.start(ended)
+    await kit.deleted(ended.id)
+    monitor = kit.client.pid
+    kit.client.close()
+    os.kill(monitor, 9)
+    await asyncio.to_thread(os.waitpid, monitor, 0)
+    kit.exits.clear()
+    kit.client = kit.new_client()
+    found = {info.id: info for info in await kit.client.ensure()}
+    assert found[ended.id].exit_code == 6 and living.id not in found
+    await kit.client.forget(ended.id)
+    assert await kit.client.adopt(living, info.pid, info.start_time + 1, info.started_at) is None
+    assert (await kit.client.adopt(living, info.pid, info.start_time, info.started_at)).pid == info.pid
+    os.kill(info.pid, 9)
+    assert (await kit.exited(living.id)).exit_code == 137
+
+
+async def test_no_byte_is_lost_or_doubled_under_load(kit: Kit, request):
+    """Writers without pause, in lines and without any, on pipes and a terminal, while monitors die at random."""
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    script = "i=0; while [ $i -lt {n} ]; do printf '%s-%d{end}' {tag} $i; i=$((i+1)); done"
+    lines = kit.request("/bin/sh", "-c", "seq 1 2000000", name="lines")
+    bare = kit.request("/bin/sh", "-c", script.format(n=60000, tag="bare", end=" "), name="bare", driver="local")
+    tty = kit.request("/bin/sh", "-c", "stty -onlcr; seq 1 60000", name="tty", tty=True)
+    errors = kit.request("/bin/sh", "-c", "seq 1 300000 >&2; exit 9", name="errors")
+    for each in (lines, bare, tty, errors):
+        await kit.client.start(each)
+    while len(kit.exits) < 4 or not all(future.done() for future in kit.exits.values()):
+        await asyncio.sleep(chance.random() * 0.1)
+        await kit.kill_monitor()
+    codes = [(await kit.exited(each.id)).exit_code for each in (lines, bare, tty, errors)]
+    assert codes == [0, 0, 0, 9]
+    assert logged(kit.log_path("lines"))["stdout"] == b"".join(b"%d\n" % n for n in range(1, 2000001))
+    assert logged(kit.log_path("errors"))["stderr"] == b"".join(b"%d\n" % n for n in range(1, 300001))
+    assert logged(kit.log_path("tty"))["stdout"] == b"".join(b"%d\n" % n for n in range(1, 60001))
+    assert kit.read_log("bare", "local") == b"".join(b"bare-%d " % n for n in range(60000))
+
+
+async def test_a_monitor_that_dies_amid_starts(kit: Kit):
+    """A start is answered with the truth: it runs, or the runtime refused it, or nothing is there."""
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for turn in range(12):
+        request = kit.request("/bin/sh", "-c", f"echo {turn}; exit {turn}")
+        starting = asyncio.create_task(kit.client.start(request))
+        await asyncio.sleep(chance.random() * 0.02)
+        await kit.kill_monitor()
+        await starting
+        assert (await kit.exited(request.id)).exit_code == turn
+        assert await kit.deleted(request.id) is None
+        assert logged(kit.log_path(request.id))["stdout"] == b"%d\n" % turn
+    for _ in range(3):
+        starting = asyncio.create_task(kit.client.start(kit.request("/bin/nosuchthing")))
+        await asyncio.sleep(chance.random() * 0.01)
+        await kit.kill_monitor()
+        with pytest.raises(RuntimeFailed, match="nosuchthing"):
+            await starting
