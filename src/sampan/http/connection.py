@@ -237,7 +237,7 @@ class Connection(asyncio.Protocol):
         except (ClientGone, ConnectionError):
             self._transport.abort()
         except Exception:
-            log.exception("replying to %s %s failed", head.method, request.path)
+            log.exception("replying to %s %s failed", head.method, request.raw_path)
             self._keep_alive = False
         self._finish()
 
@@ -251,7 +251,7 @@ class Connection(asyncio.Protocol):
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
-            log.exception("the handler of %s %s failed", request.method, request.path)
+            log.exception("the handler of %s %s failed", request.method, request.raw_path)
             return Response(500, {"Content-Type": "text/plain; charset=utf-8"}, b"internal error\n")
 
     async def _reply(self, head: Head, request: Request, reply: Response) -> None:

@@ -81,7 +81,7 @@ class ApiServer:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
             failure = error if isinstance(error, Exception) else RuntimeError("something awaited was cancelled")
-            reply = error_reply(failure, f"{request.method} {request.path}")
+            reply = error_reply(failure, f"{request.method} {request.raw_path}")
         return self._with_fields(reply)
 
     def _refuse_version(self, version: Version, text: str) -> Response | None:

@@ -49,7 +49,7 @@ def error_reply(error: Exception, what: str) -> Response:
         raise error
     if isinstance(error, errors.SampanError):
         status = status_of(error)
-        if status >= 500:
+        if status == 500:
             log.error("%s: %s", what, error)
         return message_reply(status, str(error))
     if isinstance(error, HttpError):
