@@ -95,7 +95,11 @@ CASES: dict[str, dict[str, Any]] = {
             "Ulimits": [{"Name": "nofile", "Soft": 100, "Hard": 200}, {"Name": "core", "Soft": 0, "Hard": -1}]
         }
     },
-    "binds": {"HostConfig": {"Binds": ["/usr/share:/var/lib/share", "/usr:/var/lib:rw", "/usr:/b:ro", "/etc/hostname:/etc/hostname:ro"]}},
+    "binds": {
+        "HostConfig": {
+            "Binds": ["/usr/share:/var/lib/share", "/usr:/var/lib:rw", "/usr:/b:ro", "/etc/hostname:/etc/hostname:ro"]
+        }
+    },
     "mounts": {
         "HostConfig": {
             "Mounts": [
@@ -202,11 +206,12 @@ def normal(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def normal_mount(mount: dict[str, Any]) -> dict[str, Any]:
-    """The three files lie where each engine keeps them."""
-    source = mount["source"]
+    """The three files lie where each engine keeps them; we say `ro`, for Debian's crun can't do `rro` to a file."""
+    source, options = mount["source"], mount["options"]
     if mount["destination"] in ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf") and "/" in source[1:]:
         source = source if source.startswith("/etc") else "/" + Path(source).name
-    return mount | {"source": source, "options": sorted(mount["options"])}
+        options = ["ro" if option == "rro" else option for option in options]
+    return mount | {"source": source, "options": sorted(options)}
 
 
 def allowed_devices(rules: list[dict[str, Any]]) -> list[str]:
