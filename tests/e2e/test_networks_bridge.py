@@ -316,6 +316,14 @@ async def test_a_subnet_that_the_host_routes_is_left_alone(world):
     assert world.networks.inspect("bridge").ipam.config[0].subnet == "172.18.0.0/16"
 
 
+async def test_a_bridge_that_somebody_removed_is_made_again(world):
+    await world.start("c1")
+    world.host.run("ip", "link", "delete", "sampan0")
+    second = await world.start("c2")
+    with serve(world.outside.descriptor, ("10.9.9.2", 80)) as listener:
+        assert connects(net(second), ("10.9.9.2", 80), listener) == "10.9.9.1"
+
+
 async def test_docker_beside_us_lets_our_packets_through(world):
     world.host.run(
         "nft",

@@ -108,11 +108,6 @@ class Bridges:
             if _names_link(rule, network.bridge):
                 self.kernel.firewall(f"delete rule {chain} handle {rule['handle']}")
 
-    def is_there(self, network: NetworkRecord) -> bool:
-        """Whether the network's bridge exists."""
-        with self.kernel.connect() as connection:
-            return self._own(connection, network) is not None
-
     def plug(self, network: NetworkRecord, endpoint: EndpointRecord) -> int:
         """A new namespace connected to the bridge as `endpoint` says; returns its descriptor. Raises OSError, NftError.
 

@@ -22,6 +22,7 @@ Worked use:
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
 import os
@@ -29,7 +30,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -252,9 +253,8 @@ class Networks:
         self._endpoints[record.id] = endpoint
         try:
             files = self._files(record, "bridge", endpoint)
-            _, netns = await asyncio.gather(
-                self._database.write(_saving(endpoint)), self._work(lambda: self._bridges.plug(network, endpoint))
-            )
+            await self._database.write(_saving(endpoint))
+            netns = await self._plug(network, endpoint)
         except (OSError, NftError) as error:
             await self.detach(record.id)
             raise Unavailable(f"failed to set up container networking: {error}") from error
@@ -262,6 +262,26 @@ class Networks:
             await self.detach(record.id)
             raise
         return Attached(namespaces.path_of(netns), *files, close=lambda: os.close(netns))
+
+    async def _plug(self, network: NetworkRecord, endpoint: EndpointRecord) -> int:
+        """Connect the endpoint; a bridge that somebody removed is made again, once."""
+        try:
+            return await self._plug_once(network, endpoint)
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+        self._ensured = False
+        return await self._plug_once(await self._ensure(), endpoint)
+
+    async def _plug_once(self, network: NetworkRecord, endpoint: EndpointRecord) -> int:
+        """The namespace's descriptor; closed where nobody waits for it any more."""
+        plugging = self._worker.submit(self._bridges.plug, network, endpoint)
+        try:
+            return await asyncio.wrap_future(plugging)
+        except asyncio.CancelledError:
+            if not plugging.cancelled():
+                plugging.add_done_callback(_close_descriptor)
+            raise
 
     async def _new_endpoint(self, network: NetworkRecord, record: ContainerRecord) -> EndpointRecord:
         """Take an address and host ports; nothing is taken when it fails."""
@@ -320,7 +340,7 @@ class Networks:
         """The default bridge, made where it is missing."""
         async with self._ensuring:
             network = self._networks["bridge"]
-            if self._ensured and await self._work(lambda: self._bridges.is_there(network)):
+            if self._ensured:
                 return network
             try:
                 return await self._make(network)
@@ -536,6 +556,11 @@ def _dropping(endpoint: EndpointRecord) -> Callable[[sqlite3.Connection], None]:
         )
 
     return drop
+
+
+def _close_descriptor(made: Future[int]) -> None:
+    if not made.cancelled() and made.exception() is None:
+        os.close(made.result())
 
 
 def _asked_mac(record: ContainerRecord) -> str:
