@@ -41,6 +41,7 @@ from sampan.engine.containers.spec.validate import adjust, validate
 from sampan.engine.containers.table import Container, Table
 from sampan.engine.events import EventBus
 from sampan.engine.images.service import ImageService
+from sampan.engine.images.sources import Sources
 from sampan.engine.networks.service import Networks
 from sampan.engine.system import Counts, System, SystemFacts
 from sampan.engine.tasks import Supervisor
@@ -188,6 +189,7 @@ class Daemon:
             attach=self.containers,
             execs=self.containers,
             images=ImageService(self.images),
+            sources=Sources(self.images),
             volumes=self.volumes,
             networks=self.networks,
         )
