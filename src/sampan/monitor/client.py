@@ -54,6 +54,8 @@ _DEATH_SECONDS = 2.0
 _RETRY_SECONDS = 0.01
 _RETRY_LIMIT = 1.0
 _START_TRIES = 3
+_STARTING_SECONDS = 3.0
+_STARTING_LISTS = 60
 
 ExitHandler = Callable[[ProcessInfo], None]
 DeletedHandler = Callable[[str, str | None], None]
@@ -153,7 +155,7 @@ class MonitorClient:
         known, self.pid = self.pid, link.peer
         if known == self.pid or not known:
             answer = await link.request("hello", None, self._keep_transit)
-            await link.request("list", None, self._learn)
+            await self._learn_all(link)
             self._learn_exits()
         else:
             answer = await link.request("hello")
@@ -163,6 +165,15 @@ class MonitorClient:
             self._pidfd = os.pidfd_open(self.pid)
         if known and known != self.pid:
             await self._hand_over(link, known)
+
+    async def _learn_all(self, link: Link) -> None:
+        """Learn what runs. Starts that an earlier daemon asked for are waited for: nobody else hears of their end."""
+        for _ in range(_STARTING_LISTS):
+            answer = await link.request("list", None, self._learn)
+            if not answer.get("starting"):
+                return
+            await asyncio.sleep(_STARTING_SECONDS / _STARTING_LISTS)
+        log.warning("starts of an earlier daemon have not ended: %s", ", ".join(answer["starting"]))
 
     async def _see_off(self) -> None:
         """If we had a monitor and it is dying, wait until it is dead: its successor needs its lock."""
