@@ -33,7 +33,7 @@ class Command:
         if self.least == self.most and count != self.least:
             raise UsageError(f"'{path}' requires {_arguments(self.least)}")
         if self.most is None and count < self.least:
-            raise UsageError(f"'{path}' requires at least {_arguments(self.least)}")
+            raise UsageError(f"'{path}' requires at least {_arguments(self.least)}", "See")
         if self.most is not None and not self.least <= count <= self.most:
             if self.least == 0:
                 raise UsageError(f"'{path}' requires at most {_arguments(self.most)}")

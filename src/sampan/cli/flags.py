@@ -22,7 +22,11 @@ TRUTHS = {
 
 
 class UsageError(Exception):
-    """The command line can't be understood; the usage line goes with the message."""
+    """The command line can't be understood; the usage line goes with the message, and `verb` 'x --help' after it."""
+
+    def __init__(self, message: str, verb: str = "Run") -> None:
+        super().__init__(message)
+        self.verb = verb
 
 
 class Exit(Exception):

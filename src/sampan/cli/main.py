@@ -18,6 +18,7 @@ from sampan.errors import SampanError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from sampan.cli.command import Command
 
@@ -82,7 +83,7 @@ def run(argv: list[str], environ: Mapping[str, str]) -> int:
 
 
 def _command(cli: Cli, typed: str, path: str, argv: list[str]) -> int:
-    module = import_module(f"sampan.cli.commands.{table.COMMANDS[path][0]}")
+    module = _module(table.COMMANDS[path][0])
     command: Command = module.COMMAND
     shorts = {flag.short for flag in command.flags}
     helps = (Flag("help", "bool", "Print usage", "" if "h" in shorts else "h"),)
@@ -94,13 +95,13 @@ def _command(cli: Cli, typed: str, path: str, argv: list[str]) -> int:
             cli.out(usage.of_command(typed, path, command))
             return 0
     except UsageError as error:
-        return _misused(cli, typed, command, str(error), 125)
+        return _misused(cli, typed, command, error, 125)
     try:
         command.check(f"sampan {typed}", arguments.words)
         result: int = module.run(cli, arguments)
         return result
     except UsageError as error:
-        return _misused(cli, typed, command, f"sampan: {error}", 1)
+        return _misused(cli, typed, command, error, 1)
     except SampanError as error:
         return _failed(cli, typed, path, error)
     except Exit as exit_:
@@ -114,11 +115,25 @@ def _command(cli: Cli, typed: str, path: str, argv: list[str]) -> int:
         return 1
 
 
-def _misused(cli: Cli, typed: str, command: Command, message: str, code: int) -> int:
+def _module(name: str) -> Any:
+    """Import a command's module, and with it msgspec, which would take what `typing` has from typing_extensions where
+    that is installed: 6 ms for nothing."""
+    hide = "typing_extensions" not in sys.modules
+    if hide:
+        sys.modules["typing_extensions"] = None  # type: ignore[assignment]
+    try:
+        return import_module(f"sampan.cli.commands.{name}")
+    finally:
+        if hide:
+            del sys.modules["typing_extensions"]
+
+
+def _misused(cli: Cli, typed: str, command: Command, error: UsageError, code: int) -> int:
     from sampan.cli import usage
 
-    verb = "See" if code == 1 else "Run"
-    cli.err(f"{message}\n\n{usage.line(typed, command)}\n\n{verb} 'sampan {typed} --help' for more information")
+    message = str(error) if code == 125 else f"sampan: {error}"
+    hint = f"{error.verb} 'sampan {typed} --help' for more information"
+    cli.err(f"{message}\n\n{usage.line(typed, command)}\n\n{hint}")
     return code
 
 

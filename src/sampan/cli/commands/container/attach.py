@@ -41,7 +41,7 @@ def run(cli: Cli, arguments: Arguments) -> int:
         streams.follow_size(lambda height, width: containers.resize(id, height, width), again=True)
     if not streams.copy(duplex, tty, stdin, keys):
         cli.err("read escape sequence")
-        return 0
+        return 1
     return exit_code(cli, pending)
 
 

@@ -33,6 +33,8 @@ def requested(cli: Cli, arguments: Arguments, verb: str) -> CreateRequest:
             raise InvalidArgument(
                 f'invalid pull option: \'{arguments.text("pull")}\': must be one of "always", "missing" or "never"'
             )
+        if not arguments.truth("disable-content-trust"):
+            raise InvalidArgument("there is no content trust: leave out --disable-content-trust=false")
         return build(arguments, cli.environ)
     except InvalidArgument as error:
         raise Exit(125, f"sampan: {error}\n\nRun 'sampan {verb} --help' for more information") from None

@@ -114,7 +114,6 @@ FLAGS = (
     Flag("tmpfs", "list", "Mount a tmpfs directory"),
     Flag("tty", "bool", "Allocate a pseudo-TTY", "t"),
     Flag("ulimit", "ulimit", "Ulimit options", read=readers.ulimit),
-    Flag("use-api-socket", "bool", "Bind mount the API socket", hidden=True),
     Flag("user", "string", "Username or UID (format: <name|uid>[:<group|gid>])", "u"),
     Flag("userns", "string", "User namespace to use"),
     Flag("uts", "string", "UTS namespace to use"),

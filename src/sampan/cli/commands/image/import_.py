@@ -20,7 +20,6 @@ COMMAND = Command(
         Flag("platform", "string", "Set platform if server is multi-platform capable"),
     ),
     1,
-    2,
 )
 
 
