@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
         self._held = b""
         self._duplex: Duplex | None = None
         self._task: asyncio.Task[None] | None = None
-        self._flow = WriteFlow()
+        self._flow: WriteFlow = None  # type: ignore[assignment]  # likewise
         self._writer: ReplyWriter = None  # type: ignore[assignment]  # likewise
         self._keep_alive = False
         self._eof = False
@@ -81,6 +81,7 @@ class Connection(asyncio.Protocol):
         """See asyncio.Protocol."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._flow = WriteFlow(transport)
         self._writer = ReplyWriter(transport, self._flow)
         self._context.connections.add(self)
 

@@ -10,16 +10,13 @@ from sampan.http.errors import ClientGone
 class WriteFlow:
     """Whether the client takes what is written. States: open, paused (its buffer is full), then lost."""
 
-    __slots__ = ("_lost", "_writable")
+    __slots__ = ("_transport", "_writable", "lost")
 
-    def __init__(self) -> None:
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
         self._writable: asyncio.Event | None = None
-        self._lost = False
-
-    @property
-    def lost(self) -> bool:
+        self.lost = False
         """Whether nobody is there any more."""
-        return self._lost
 
     def pause(self) -> None:
         """The transport's buffer is full."""
@@ -34,12 +31,12 @@ class WriteFlow:
 
     def end(self) -> None:
         """The connection is gone: whoever waits is told."""
-        self._lost = True
+        self.lost = True
         self.resume()
 
     async def drain(self) -> None:
         """Wait while the client is slow. Raises ClientGone when it is not there any more."""
         if self._writable is not None and not self._writable.is_set():
             await self._writable.wait()
-        if self._lost:
+        if self.lost or self._transport.is_closing():
             raise ClientGone("the client closed the connection")

@@ -136,6 +136,25 @@ async def test_a_stream_blocked_by_a_slow_client_holds_its_source_and_ends_when_
     await ended.wait()
 
 
+async def test_a_stream_that_never_waits_ends_when_the_client_goes(serve, caplog):
+    ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def hasty() -> AsyncIterator[bytes]:
+        produced = 0
+        try:
+            for _ in range(500_000):
+                produced += 1
+                yield b"x"
+        finally:
+            ended.set_result(produced)
+
+    client = await (await serve(streaming(hasty()))).connect()
+    await client.send(GET)
+    client.writer.transport.abort()
+    assert await ended < 500_000
+    assert not caplog.records
+
+
 async def test_a_stream_to_a_half_closed_client_goes_on_until_it_hangs_up(serve):
     probe = Probe()
     client = await (await serve(probe.handler())).connect()
