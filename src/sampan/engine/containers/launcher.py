@@ -417,6 +417,12 @@ class Launcher:
                 raise InvalidArgument(f"the kernel has no signal {number}") from None
             raise
 
+    async def adopt(self, record: ContainerRecord) -> ProcessInfo | None:
+        """Look after a process whose monitor and daemon both died; None when it does not live any more."""
+        request = await asyncio.to_thread(self._request, record, self.run.bundle(record.id))
+        state = record.state
+        return await self.monitor.adopt(request, state.pid, state.pid_start_time, state.started_at)
+
     def kill_process(self, process_id: str) -> None:
         """End a process of the monitor's that belongs to no container of ours."""
         pidfd = self.monitor.pidfd(process_id)

@@ -65,6 +65,8 @@ class Recovery:
         record = container.record
         if record.state.status == "restarting":
             record.state.status = "exited"
+        if info is None and container.running:
+            info = await self.launcher.adopt(record)
         if info is None or info.state == "refused":
             if container.running:
                 self.lifecycle.process_exited(container, Exit(None, False, now()))
