@@ -6,20 +6,32 @@ import os
 
 from sampan.monitor.encode import Pieces, encoder
 from sampan.monitor.protocol import Message
+from sampan.monitor.rotate import Compressor, Rotation
 
 
 class LogFile:
     """An open log; `size` is where the next chunk's records begin."""
 
-    def __init__(self, options: Message) -> None:
+    def __init__(self, options: Message, compressor: Compressor) -> None:
         """`options`: driver, path, max_size (bytes, 0: no limit), max_file, compress, attrs. Raises OSError."""
-        self.path: str = options["path"]
+        self._path: str = options["path"]
         self._encode = encoder(options["driver"], options.get("attrs"))
-        self._open()
-
-    def _open(self) -> None:
-        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        self._rotation = Rotation(options, compressor)
+        self._file = self._open()
         self.size = os.fstat(self._file).st_size
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+
+    def next_chunk(self, most: int) -> int:
+        """Rotate if it is time; returns how many bytes of output to log at once. Raises OSError."""
+        if self._rotation.is_due(self.size):
+            self._rotation.make_way()
+            full, self._file = self._file, self._open()
+            os.close(full)
+            self.size = 0
+            self._rotation.made_way()
+        return self._rotation.chunk_limit(most)
 
     def append(self, data: bytes, stream: int, time_ns: int) -> None:
         """Write a chunk's records. On OSError (a full disk) nothing of the chunk stays in the log."""

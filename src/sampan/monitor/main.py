@@ -50,6 +50,7 @@ class Monitor:
         self.transit = Transit.create(f"{self.state}/progress")
         self.processes: dict[str, Process] = {}
         self._held: list[Process] = []
+        self._compressing: set[str] = set()
         self._connection: socket.socket | None = None
         self._outgoing: deque[tuple[Message, Files]] = deque()
         self._quit_when_empty = False
@@ -157,6 +158,32 @@ class Monitor:
             os.write(self._log, line.encode())
         except OSError:
             pass
+
+    # Compression of rotated logs
+
+    def is_compressing(self, path: str) -> bool:
+        return path in self._compressing
+
+    def compress(self, path: str) -> None:
+        """Compress a rotated log in a process of its own; if that fails it stays as it is."""
+        code = (
+            f"import sys; sys.path.insert(0, {sys.path[0]!r}); from sampan.monitor.compress import main; main({path!r})"
+        )
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            child = self.spawner.spawn([sys.executable, "-I", "-S", "-c", code], {}, [null] * 3, [], {})
+        except OSError as error:
+            self.warn(f"{path} can't be compressed: {error}")
+            return
+        finally:
+            os.close(null)
+        self._compressing.add(path)
+        self.loop.on_child(child, lambda status: self._compressed(path, status))
+
+    def _compressed(self, path: str, status: int) -> None:
+        self._compressing.discard(path)
+        if status:
+            self.warn(f"{path} could not be compressed: wait status {status}")
 
     # Operations: each gets the message and its descriptors, and returns an answer, or None when it answers itself. A
     # descriptor that is to be kept is popped from `files`; the rest is closed.

@@ -57,6 +57,10 @@ class Host(Protocol):
 
     def refused(self, process: Process) -> None: ...
 
+    def compress(self, path: str) -> None: ...
+
+    def is_compressing(self, path: str) -> bool: ...
+
 
 class Process:
     """One process; see the module's drawing."""
@@ -78,7 +82,7 @@ class Process:
         self.deleted = False
         self.files = files
         self.clients: list[Client] = []
-        self.log = LogFile(record["log"]) if (record.get("log") or {}).get("driver", "none") != "none" else None
+        self.log = LogFile(record["log"], host) if (record.get("log") or {}).get("driver", "none") != "none" else None
         self._grace: Timer | None = None
 
     # Starting

@@ -87,7 +87,7 @@ class Transit:
 
     def move_from_pipe(self, source: int, stream: int, owner: str, log: LogFile, sink: Sink) -> bool:
         """Log and hand out one chunk of a pipe's output; False at its end. Raises BlockingIOError when it is empty."""
-        data = self._peek(source, CHUNK)
+        data = self._peek(source, log.next_chunk(CHUNK))
         if not data:
             return False
         end = chunk_end(data)
@@ -100,8 +100,9 @@ class Transit:
 
     def move_from_terminal(self, source: int, stream: int, owner: str, log: LogFile, sink: Sink) -> bool:
         """The same for a terminal's output. Raises OSError (EIO) when its last user is gone."""
+        limit = log.next_chunk(CHUNK)
         now = self._intend(owner, stream, log)
-        count = os.splice(source, self.files["transit_writer"], CHUNK, flags=syscalls.SPLICE_F_NONBLOCK)
+        count = os.splice(source, self.files["transit_writer"], limit, flags=syscalls.SPLICE_F_NONBLOCK)
         if not count:
             return False
         self._finish(self._held(), stream, now, log, sink)

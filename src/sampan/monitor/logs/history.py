@@ -27,17 +27,32 @@ _OVERHEAD = LOCAL_HEADER.size + LOCAL_TRAILER.size
 
 @dataclass
 class LogPart:
-    """One open file of a log."""
+    """One open file of a log. `origin` tells of which plain file (inode, mtime in ns) a compressed one was made."""
 
     file: IO[bytes]
-    inode: int
-    compressed: bool
+    descriptor: int
+    origin: tuple[int, int] | None = None
+    compressed: bool = False
 
     def read(self, size: int = BLOCK) -> bytes:
         return self.file.read(size)
 
+    @property
+    def inode(self) -> int:
+        return os.fstat(self.descriptor).st_ino
+
+    def is_same(self, other: LogPart) -> bool:
+        """Whether both are the same file, or one is what the other was compressed to."""
+        mine, others = os.fstat(self.descriptor), os.fstat(other.descriptor)
+        return (
+            mine.st_ino == others.st_ino
+            or self.origin == (others.st_ino, others.st_mtime_ns)
+            or other.origin == (mine.st_ino, mine.st_mtime_ns)
+        )
+
     def close(self) -> None:
         self.file.close()
+        os.close(self.descriptor)
 
 
 def open_parts(path: Path) -> list[LogPart]:
@@ -56,7 +71,7 @@ def _open_once(path: Path) -> list[LogPart]:
     found: list[LogPart] = []
     for name in (path, *(Path(f"{path}.{number}") for number in rotated_numbers(path))):
         part = open_part(name)
-        if part is not None and part.inode in (known.inode for known in found):
+        if part is not None and any(part.is_same(known) for known in found):
             part.close()
         elif part is not None:
             found.insert(0, part)
@@ -73,22 +88,21 @@ def rotated_numbers(path: Path) -> list[int]:
 def open_part(path: Path) -> LogPart | None:
     """The file at `path`, or what it was compressed to; None when neither is there."""
     with suppress(FileNotFoundError):
-        file = path.open("rb", buffering=0)
-        return LogPart(cast("IO[bytes]", file), os.fstat(file.fileno()).st_ino, False)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return LogPart(os.fdopen(descriptor, "rb", buffering=0, closefd=False), descriptor)
     with suppress(FileNotFoundError):
-        raw = Path(f"{path}.gz").open("rb")
-        header = raw.read(64)
-        raw.seek(0)
-        inode = original_inode(header) or os.fstat(raw.fileno()).st_ino
+        descriptor = os.open(f"{path}.gz", os.O_RDONLY | os.O_CLOEXEC)
+        raw = os.fdopen(descriptor, "rb", closefd=False)
         unpacked = igzip.GzipFile(fileobj=raw)  # type: ignore[no-untyped-call]
-        return LogPart(cast("IO[bytes]", unpacked), inode, True)
+        return LogPart(cast("IO[bytes]", unpacked), descriptor, origin_of(os.pread(descriptor, 64, 0)), compressed=True)
     return None
 
 
-def original_inode(header: bytes) -> int | None:
-    """Which plain file a compressed one was made from: the monitor notes its inode as the gzip header's name."""
+def origin_of(header: bytes) -> tuple[int, int] | None:
+    """The plain file that a compressed one was made from, as the monitor notes it in the gzip header's name field."""
     name = header[10:].partition(b"\0")[0] if len(header) > 10 and header[3] == 8 else b""
-    return int(name) if name.isdigit() else None
+    inode, _, mtime = name.partition(b"-")
+    return (int(inode), int(mtime)) if inode.isdigit() and mtime.isdigit() else None
 
 
 def inode_of(path: Path) -> int:
@@ -144,7 +158,7 @@ def _unpack(part: LogPart) -> None:
     spool = tempfile.TemporaryFile()
     while block := part.read():
         spool.write(block)
-    part.close()
+    part.file.close()
     part.file, part.compressed = cast("IO[bytes]", spool), False
 
 

@@ -47,7 +47,7 @@ class LogReader:
         if self._parts and inode_of(self._path) in (0, self._parts[0].inode):
             return False
         fresh = open_parts(self._path)
-        known = [index for index, part in enumerate(fresh) if self._parts and part.inode == self._parts[0].inode]
+        known = [index for index, part in enumerate(fresh) if self._parts and part.is_same(self._parts[0])]
         seen = known[0] + 1 if known else 0
         for part in fresh[:seen]:
             part.close()
