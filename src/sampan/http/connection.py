@@ -174,6 +174,7 @@ class Connection(asyncio.Protocol):
             body=body,
             peer=self._peer_credentials,
             scheme=self._context.scheme,
+            remote=self._remote,
         )
 
     def _open_body(self, head: Head) -> BodyReader:
@@ -365,6 +366,10 @@ class Connection(asyncio.Protocol):
 
     def _tells_half_close(self) -> bool:
         return self._socket().family == socket.AF_UNIX
+
+    def _remote(self) -> str:
+        name = self._transport.get_extra_info("peername")
+        return str(name[0]) if isinstance(name, tuple) else ""
 
     def _peer_credentials(self) -> PeerCredentials | None:
         if not self._tells_half_close():

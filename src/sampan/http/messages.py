@@ -36,6 +36,7 @@ class Request:
         body: BodyReader = NO_BODY,
         peer: Callable[[], PeerCredentials | None] = lambda: None,
         scheme: str = "http",
+        remote: Callable[[], str] = lambda: "",
     ) -> None:
         """`target` is the request line's, in origin form. Raises HttpError 400 when its path has a bad escape."""
         self.method = method
@@ -47,6 +48,7 @@ class Request:
         self.raw_path, _, self.raw_query = target.partition("?")
         self.path = unescape(self.raw_path)
         self._peer = peer
+        self._remote = remote
 
     @cached_property
     def query(self) -> Query:
@@ -57,6 +59,11 @@ class Request:
     def peer(self) -> PeerCredentials | None:
         """The client's process and user on a unix socket; None on others."""
         return self._peer()
+
+    @cached_property
+    def remote(self) -> str:
+        """The client's address on TCP, "" on a unix socket."""
+        return self._remote()
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target}>"
