@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from sampan.errors import InvalidArgument
@@ -113,6 +113,7 @@ class _Intake:
         self._report = report
         self._committers = committers
         self._documents_size = 0
+        self._unpacking: list[Future[Unpacked]] = []
         self._commits: list[tuple[str, Future[Digest], Future[Unpacked] | None, str]] = []
 
     def take(self, entry: Entry, tar: TarReader) -> None:
@@ -138,9 +139,10 @@ class _Intake:
                 self._archive.unpacking[digest] = unpacking
 
     def give_up(self) -> None:
-        for _, _, unpacking, _ in self._commits:
-            if unpacking is not None:
-                self._unpacker.discard(unpacking)
+        """Let go of all that was begun, and wait until it has ended."""
+        wait([unpacking for unpacking in self._unpacking if not unpacking.cancel()])
+        for unpacking in self._unpacking:
+            self._unpacker.discard(unpacking)
 
     def _file(self, name: str, entry: Entry, tar: TarReader) -> None:
         head = tar.peek(BLOCK)
@@ -177,8 +179,6 @@ class _Intake:
             self._write(ingest, name, entry, tar)
         except BaseException:
             ingest.abort()
-            if is_layer and unpacking is not None:
-                self._unpacker.discard(unpacking)
             raise
         self._commits.append((name, self._committers.submit(self._commit, ingest), unpacking, compression))
 
@@ -186,6 +186,7 @@ class _Intake:
         follower = ingest.follow()
         started = self._unpacker.start(follower.read)
         started.add_done_callback(lambda _: follower.close())
+        self._unpacking.append(started)
         return started
 
     def _write(self, ingest: Ingest, name: str, entry: Entry, tar: TarReader) -> None:

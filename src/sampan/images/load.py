@@ -110,8 +110,12 @@ class Loader:
         for item in items:
             config = archive.document(item.config)
             names = [_tag(text) for text in item.repo_tags or []]
-            candidate = self._docker_image(archive, item, config, kept.get(digest_of(config)))
-            yield names, [candidate] if candidate else []
+            same = kept.get(digest_of(config))
+            if same is not None and same.descriptor.digest != digest_of(same.content):
+                # The archive has the whole index that this image is one platform of.
+                yield names, self._target_images(archive, same.descriptor)
+            elif (candidate := self._docker_image(archive, item, config, same)) is not None:
+                yield names, [candidate]
 
     def _docker_image(self, archive: Archive, item: _Item, config: bytes, kept: _Kept | None) -> _Candidate | None:
         parsed = documents.parse(config, ImageConfig, "image config")
@@ -124,7 +128,7 @@ class Loader:
             )
         layers = [self._layer(archive, path, diff) for path, diff in zip(paths, parsed.diff_ids, strict=True)]
         if kept is not None and [layer.digest for layer in kept.manifest.layers] == layers:
-            return _Candidate(config, kept.content, layers, kept.target, kept.documents)
+            return _Candidate(config, kept.content, layers, digest_of(kept.content), {})
         manifest = self._make_manifest(archive, config, layers)
         return _Candidate(config, manifest, layers, digest_of(manifest), {})
 
@@ -162,12 +166,15 @@ class Loader:
             if name is not None and name not in names:
                 names.append(name)
         for descriptor, names in grouped.values():
-            extras = _Extras()
-            found = list(self._manifests(archive, descriptor, Digest(descriptor.digest), {}, extras))
-            for candidate in found:
-                candidate.documents |= extras.documents
-                candidate.extras |= extras.blobs
-            yield names, found
+            yield names, self._target_images(archive, descriptor)
+
+    def _target_images(self, archive: Archive, descriptor: Descriptor) -> list[_Candidate]:
+        extras = _Extras()
+        found = list(self._manifests(archive, descriptor, Digest(descriptor.digest), {}, extras))
+        for candidate in found:
+            candidate.documents |= extras.documents
+            candidate.extras |= extras.blobs
+        return found
 
     def _manifests(
         self, archive: Archive, descriptor: Descriptor, target: Digest, above: dict[Digest, bytes], extras: _Extras
@@ -237,41 +244,32 @@ class Loader:
 
 @dataclass(frozen=True)
 class _Kept:
+    """A manifest of an OCI layout, and what index.json has for it: itself or an index above it."""
+
     manifest: Manifest
     content: bytes
-    target: Digest
-    documents: dict[Digest, bytes]
+    descriptor: Descriptor
 
 
 def _kept_manifests(archive: Archive) -> dict[Digest, _Kept]:
     """The manifests of an OCI layout by their config's digest."""
-    found: dict[Digest, _Kept] = {}
     content = archive.documents.get("index.json")
-    if content is None:
-        return found
-    for descriptor in documents.parse(content, Index, "index.json").manifests:
-        _keep_manifest(archive, descriptor, Digest(descriptor.digest), {}, found, 0)
+    found: dict[Digest, _Kept] = {}
+    for descriptor in documents.parse(content, Index, "index.json").manifests if content else ():
+        for kept in _manifests_below(archive, descriptor, descriptor, 0):
+            found.setdefault(Digest(kept.manifest.config.digest), kept)
     return found
 
 
-def _keep_manifest(
-    archive: Archive,
-    descriptor: Descriptor,
-    target: Digest,
-    above: dict[Digest, bytes],
-    found: dict[Digest, _Kept],
-    depth: int,
-) -> None:
+def _manifests_below(archive: Archive, descriptor: Descriptor, top: Descriptor, depth: int) -> Iterator[_Kept]:
     content = archive.find_document(descriptor.digest)
     if content is None or depth > _MOST_NESTED:
         return
-    kept = {**above, Digest(descriptor.digest): content}
     if documents.is_index(content, descriptor.media_type):
         for below in documents.parse(content, Index, "index").manifests:
-            _keep_manifest(archive, below, target, kept, found, depth + 1)
-        return
-    manifest = documents.parse(content, Manifest, "manifest")
-    found.setdefault(Digest(manifest.config.digest), _Kept(manifest, content, target, kept))
+            yield from _manifests_below(archive, below, top, depth + 1)
+    else:
+        yield _Kept(documents.parse(content, Manifest, "manifest"), content, top)
 
 
 def _is_attestation(descriptor: Descriptor) -> bool:

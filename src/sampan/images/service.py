@@ -170,7 +170,7 @@ class Images:
         await remover.remove(ref, image, force, prune)
         return remover.items
 
-    async def load(self, read: Read, platform: Platform | None = None, quiet: bool = False) -> AsyncIterator[bytes]:
+    def load(self, read: Read, platform: Platform | None = None, quiet: bool = False) -> AsyncIterator[bytes]:
         """Load an archive of images (docker's or an OCI layout, compressed or not); docker's lines, errors too."""
         inlet, loop = Inlet(read), asyncio.get_running_loop()
 
@@ -188,8 +188,7 @@ class Images:
                 Loader(self.content, self.unpacker, self.registrar, platform).run(inlet.more, lease, advanced, loaded)
 
         self._settle_later()
-        async for line in lines_of(self._threads, work, progress.failed, inlet):
-            yield line
+        return lines_of(self._threads, work, progress.failed, inlet)
 
     async def save(self, refs: Sequence[str], platforms: Sequence[Platform] = ()) -> AsyncIterator[bytes]:
         """An archive of images (docker's and an OCI layout in one). A repository without tag means all of its tags.

@@ -54,7 +54,8 @@ class Unpacker:
 
     def discard(self, started: Future[Unpacked]) -> None:
         """Give up what `start` returned, now or when it is done."""
-        started.add_done_callback(self._discard)
+        if not started.cancel():
+            started.add_done_callback(self._discard)
 
     def finish(
         self, config: ImageConfig, blobs: Sequence[Digest], started: dict[Digest, Future[Unpacked]], lease: Lease
