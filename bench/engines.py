@@ -1,0 +1,68 @@
+"""The engines that are measured, each with its data on an ext4 of its own over RAM and in a network of its own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from rig import image
+from rig.engines import PEERS, Engine, GenuineDockerd, Sampand
+from rig.ramdisk import RamDisk
+
+DISK_MEGABYTES = 6000
+IMAGE = "docker.io/library/busybox:latest"
+
+
+class Podman(Engine):
+    """podman's API service, which speaks the same API through its compatibility layer."""
+
+    def __init__(self, home: Path | None = None, flags: tuple[str, ...] = ()) -> None:
+        super().__init__(home, flags)
+        roots = [f"--root={self.home}/root", f"--runroot={self.home}/run", f"--tmpdir={self.home}/tmp"]
+        options = ["--cgroup-manager=cgroupfs", f"--network-config-dir={self.home}/net"]
+        service = ["system", "service", "--time=0", self.host]
+        self.command = [str(PEERS), "run", "podman", *roots, *options, *service]
+
+
+KINDS: dict[str, tuple[type[Engine], tuple[str, ...]]] = {
+    "sampand": (Sampand, ()),
+    "dockerd": (GenuineDockerd, ()),
+    "dockerd, containerd store": (GenuineDockerd, ("--feature=containerd-snapshotter=true",)),
+    "podman": (Podman, ()),
+}
+
+
+class Bench:
+    """One engine under measurement: started, with the busybox image."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        kind, flags = KINDS[name]
+        home = Path(tempfile.mkdtemp(prefix="sampan-bench-", dir="/tmp"))
+        self.disk = RamDisk(home, DISK_MEGABYTES)
+        try:
+            self.engine = kind(home, flags)
+            self.engine.start()
+            with self.engine.client() as client:
+                headers = {"Content-Type": "application/x-tar"}
+                answer = client.request("POST", "/images/load?quiet=1", image.busybox_archive(IMAGE), headers)
+                assert answer.status == 200 and b'"error"' not in answer.body, answer.message
+        except BaseException:
+            self.close()
+            raise
+
+    def remove_containers(self) -> None:
+        with self.engine.client(timeout=300) as client:
+            for container in client.get("/containers/json?all=1").json():
+                client.post(f"/containers/{container['Id']}/kill")  # podman's forced removal waits ten seconds first
+                client.delete(f"/containers/{container['Id']}?force=1&v=1")
+
+    def close(self) -> None:
+        if hasattr(self, "engine"):
+            if self.engine.process is not None and self.engine.process.poll() is None:
+                self.remove_containers()
+                self.engine.terminate()
+            self.engine.network.close()
+        self.disk.close()
+        shutil.rmtree(self.disk.path, ignore_errors=True)
