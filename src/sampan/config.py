@@ -21,6 +21,7 @@ from sampan.errors import InvalidArgument, NotFound, NotImplementedYet
 
 DEFAULT_SOCKET = "unix:///run/sampan/sampan.sock"
 DEFAULT_CONFIG_FILE = "/etc/sampan/daemon.json"
+LONGEST_EXEC_ROOT = 85
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 
@@ -279,7 +280,7 @@ def _checked(settings: Mapping[str, Any], group_is_default: bool) -> Config:
     return Config(
         hosts=hosts,
         data_root=_absolute(settings["data_root"]),
-        exec_root=_absolute(settings["exec_root"]),
+        exec_root=_exec_root(settings["exec_root"]),
         pidfile=_absolute(settings["pidfile"]),
         group=settings["group"],
         group_is_default=group_is_default,
@@ -333,6 +334,15 @@ def _check_host(host: str) -> None:
 
 def _absolute(text: str) -> Path:
     return Path(os.path.abspath(text))
+
+
+def _exec_root(text: str) -> Path:
+    path = _absolute(text)
+    if len(os.fsencode(path)) > LONGEST_EXEC_ROOT:
+        raise InvalidArgument(
+            f"the exec root {path} is too long: sockets lie below it, so {LONGEST_EXEC_ROOT} bytes at most"
+        )
+    return path
 
 
 def _one_of(flag: str, value: str, allowed: Sequence[str]) -> str:

@@ -235,6 +235,7 @@ class Daemon:
 
     async def recover(self) -> None:
         """Finish or undo what the last daemon left, then go on with what runs."""
+        self.run.consoles.mkdir(mode=0o700, exist_ok=True)
         self.volumes.recover()
         await asyncio.to_thread(self.images.recover)
         await Recovery(

@@ -50,6 +50,8 @@ def test_line_ends_are_those_of_a_terminal(spawn):
 def test_interrupt_reaches_the_process(spawn):
     terminal = spawn("run", "--rm", "-it", IMAGE, "sh", "-c", "trap 'echo caught; exit 4' INT; echo ready; cat")
     terminal.expect("ready")
+    terminal.sendline("ping")
+    terminal.expect("ping\r\nping")  # the echo and cat's answer: before cat runs, the shell would only note the signal
     terminal.sendintr()
     terminal.expect("caught")
     assert finish(terminal) == 4

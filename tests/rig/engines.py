@@ -112,7 +112,7 @@ class Sampand(Engine):
             if not entry.name.isdigit() or int(entry.name) == self.pid:
                 continue
             words = command_line(entry)
-            if any("monitor" in word for word in words[:4]) and any(str(self.run) in word for word in words):
+            if any("monitor" in word for word in words[:5]) and any(str(self.run) in word for word in words):
                 return int(entry.name)
         return None
 

@@ -80,6 +80,14 @@ class RunPaths:
     def bundles(self) -> Path:
         return self.root / "bundles"
 
+    @property
+    def consoles(self) -> Path:
+        return self.root / "tty"
+
+    def console(self, process_id: str) -> Path:
+        """The socket to which the runtime sends the terminal of a process."""
+        return self.consoles / process_id[:16]
+
     def bundle(self, container_id: str) -> Path:
         return self.bundles / container_id
 

@@ -135,6 +135,7 @@ class Launcher:
         finally:
             if attachment.close is not None:
                 attachment.close()
+            self.run.console(record.id).unlink(missing_ok=True)
         return Started(info.pid, info.start_time, info.started_at)
 
     async def _prepare(self, record: ContainerRecord, attachment: Attachment) -> StartRequest:
@@ -265,9 +266,8 @@ class Launcher:
     def _request(self, record: ContainerRecord, bundle: Path) -> StartRequest:
         config, runtime = record.config, self._runtime(record, bundle)
         pid_file = str(bundle / "pid")
-        with suppress(FileNotFoundError):
-            os.unlink(pid_file)
-        console = str(bundle / "tty") if config.tty else None
+        Path(pid_file).unlink(missing_ok=True)
+        console = str(self.run.console(record.id)) if config.tty else None
         argv = [*runtime, "run", "--detach", "--bundle", str(bundle), "--pid-file", pid_file]
         argv += ["--console-socket", console] if console else []
         counter = self.settings.host.cgroups.oom_counter(self.cgroup_path(record))
@@ -322,9 +322,9 @@ class Launcher:
         except SampanError as error:
             raise StartFailed(str(error), 126) from error
         finally:
-            for name in (f"exec-{run.id}.json", f"exec-{run.id}.pid", f"exec-{run.id}.tty"):
-                with suppress(FileNotFoundError):
-                    os.unlink(self.run.bundle(record.id) / name)
+            bundle = self.run.bundle(record.id)
+            for path in (bundle / f"exec-{run.id}.json", bundle / f"exec-{run.id}.pid", self.run.console(run.id)):
+                path.unlink(missing_ok=True)
         return Started(info.pid, info.start_time, info.started_at)
 
     async def _exec_user(self, run: Exec) -> User:
@@ -350,7 +350,7 @@ class Launcher:
         process = self._exec_process(record, run, user, console_size)
         document, pid_file = bundle / f"exec-{run.id}.json", str(bundle / f"exec-{run.id}.pid")
         document.write_bytes(msgspec.json.encode(process))
-        console = str(bundle / f"exec-{run.id}.tty") if wish.tty else None
+        console = str(self.run.console(run.id)) if wish.tty else None
         argv = [*self._runtime(record, bundle), "exec", "--detach", "--process", str(document), "--pid-file", pid_file]
         argv += ["--console-socket", console] if console else []
         return StartRequest(
