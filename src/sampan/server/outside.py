@@ -6,18 +6,21 @@ it says so (a missing version, unreadable filters), so does the row: clients can
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sampan.errors import InvalidArgument, NotFound, NotImplementedYet, Unavailable
 from sampan.http import Response
 from sampan.server.call import Call, whole_number
+from sampan.server.replies import settled
 from sampan.server.table import Route
 
 NO_SWARM = "Sampan runs on one machine; a swarm of several, with what it schedules, is out of scope"
+NO_CHECKPOINTS = "dockerd has checkpoints only in its experimental mode; the OpenAPI file has none of them"
 NO_PLUGINS = "volumes, networks and logs have drivers of Sampan's own; loading others as plugins is out of scope"
 
-_NOT_A_MANAGER = (
+NOT_A_MANAGER = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
     "and try again."
 )
@@ -29,17 +32,17 @@ Check = Callable[[Call], None]
 class Outside:
     """One operation that is left out, and why. `answer` replies or raises."""
 
-    operation_id: str
+    operation_id: str | None
     method: str
     pattern: str
     reason: str
-    answer: Callable[[Call], Response]
+    answer: Callable[[Call], Response | Awaitable[Response]]
 
     def route(self) -> Route:
         """The route that answers it."""
 
         async def handle(call: Call) -> Response:
-            return self.answer(call)
+            return await settled(self.answer(call))
 
         return Route(self.method, self.pattern, self.operation_id, handle)
 
@@ -50,7 +53,7 @@ def _swarm(*checks: Check) -> Callable[[Call], Response]:
     def answer(call: Call) -> Response:
         for check in checks:
             check(call)
-        raise Unavailable(_NOT_A_MANAGER)
+        raise Unavailable(NOT_A_MANAGER)
 
     return answer
 
@@ -89,8 +92,18 @@ def _not_in_a_swarm(call: Call) -> Response:
     raise Unavailable("This node is not part of a swarm")
 
 
-def _no_new_swarm(call: Call) -> Response:
+async def _no_new_swarm(call: Call) -> Response:
+    request = await call.json(dict[str, Any], {})
+    if not request.get("ListenAddr"):
+        raise InvalidArgument('invalid ListenAddr "": invalid empty address')
     raise NotImplementedYet(f"swarm mode is not supported: {NO_SWARM}")
+
+
+def _no_checkpoints(call: Call) -> Response:
+    raise NotImplementedYet(
+        "This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order to "
+        "enable it."
+    )
 
 
 def _no_cluster_volume(call: Call) -> Response:
@@ -148,6 +161,9 @@ OUTSIDE: tuple[Outside, ...] = (
     Outside("ConfigInspect", "GET", "/configs/{id}", NO_SWARM, _swarm()),
     Outside("ConfigDelete", "DELETE", "/configs/{id}", NO_SWARM, _swarm()),
     Outside("ConfigUpdate", "POST", "/configs/{id}/update", NO_SWARM, _swarm(_version_of("config"))),
+    Outside(None, "GET", "/containers/{id}/checkpoints", NO_CHECKPOINTS, _no_checkpoints),
+    Outside(None, "POST", "/containers/{id}/checkpoints", NO_CHECKPOINTS, _no_checkpoints),
+    Outside(None, "DELETE", "/containers/{id}/checkpoints/{checkpoint}", NO_CHECKPOINTS, _no_checkpoints),
     Outside("VolumeUpdate", "PUT", "/volumes/{name}", NO_SWARM, _no_cluster_volume),
     Outside("PluginList", "GET", "/plugins", NO_PLUGINS, _no_plugins),
     Outside("GetPluginPrivileges", "GET", "/plugins/privileges", NO_PLUGINS, _no_new_plugin),

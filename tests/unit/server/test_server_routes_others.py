@@ -188,8 +188,24 @@ async def test_no_plugins_are_an_empty_list(api):
 
 @pytest.mark.parametrize("target", ["/swarm/init", "/swarm/join", "/plugins/pull", "/plugins/create"])
 async def test_what_would_begin_a_swarm_or_a_plugin(api, target: str):
-    status, message = await api.message("POST", target)
+    status, message = await api.message("POST", target, {"ListenAddr": "0.0.0.0:2377"})
     assert (status, "out of scope" in message) == (501, True)
+
+
+@pytest.mark.parametrize("target", ["/swarm/init", "/swarm/join"])
+async def test_a_swarm_needs_an_address(api, target: str):
+    for body in (None, {}):
+        assert await api.message("POST", target, body) == (400, 'invalid ListenAddr "": invalid empty address')
+
+
+async def test_volumes_of_a_cluster(api):
+    assert await api.message("POST", "/volumes/create", {"ClusterVolumeSpec": {}}) == (503, NOT_A_MANAGER)
+    assert not api.volumes.create.called
+
+
+async def test_checkpoints_are_experimental(api):
+    assert (await api.message("GET", "/containers/c/checkpoints"))[0] == 501
+    assert (await api.message("DELETE", "/containers/c/checkpoints/x"))[0] == 501
 
 
 def test_everything_left_out_says_why():

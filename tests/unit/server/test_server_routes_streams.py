@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -277,6 +278,35 @@ async def test_events(api, read):
     assert api.events.subscribe.mock_calls == [call(1_000_000_000, 2_500_000_000, {"type": ["container"]})]
     await api.send("GET", "/events?since=0")
     assert api.events.subscribe.call_args == call(None, None, {})
+
+
+async def refusing(*arguments: object) -> AsyncIterator[Event]:
+    raise InvalidArgument("invalid filter 'x'")
+    yield Event()
+
+
+async def test_events_that_are_refused_have_a_status(api):
+    api.events.subscribe.side_effect = refusing
+    assert await api.message("GET", "/events") == (400, "invalid filter 'x'")
+
+
+async def test_events_are_subscribed_to_before_the_head_leaves(api):
+    subscribed, ended = asyncio.Event(), asyncio.Event()
+
+    async def silent(*arguments: object) -> AsyncIterator[Event]:
+        subscribed.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        yield Event()
+
+    api.events.subscribe.side_effect = silent
+    reply = await api.send("GET", "/events")
+    assert isinstance(reply, Response)
+    assert subscribed.is_set()
+    await reply.body.aclose()
+    assert ended.is_set()
 
 
 @pytest.mark.parametrize("query", ["since=x", "until=x", "since=10&until=5", "filters=x"])

@@ -57,7 +57,7 @@ class Backends:
 
 def build_routes(backends: Backends) -> RouteTable:
     """The table of all operations of the Engine API, those left out among them."""
-    return RouteTable([*_routes(backends), *(outside.route() for outside in OUTSIDE)])
+    return RouteTable([*(outside.route() for outside in OUTSIDE), *_routes(backends)])
 
 
 def _routes(backends: Backends) -> Iterator[Route]:

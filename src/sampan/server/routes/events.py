@@ -9,7 +9,7 @@ from sampan.errors import InvalidArgument
 from sampan.http import Response
 from sampan.server.call import Call
 from sampan.server.filters import Filters
-from sampan.server.replies import JSON, stream_reply
+from sampan.server.replies import JSON, Begun, json_lines, stream_reply
 from sampan.server.table import Operation
 from sampan.wire import codec
 from sampan.wire.events import Event
@@ -28,17 +28,12 @@ async def events(bus: EventBackend, call: Call) -> Response:
         raise InvalidArgument(
             f"`since` time ({call.text('since')}) cannot be after `until` time ({call.text('until')})"
         )
-    return stream_reply(_lines(bus.subscribe(since, until, call.filters())), JSON)
+    return stream_reply(await Begun.begin(json_lines(bus.subscribe(since, until, call.filters()))), JSON)
 
 
 def _moment(call: Call, key: str) -> int | None:
     text = call.text(key)
     return codec.parse_time(text) or None if text else None
-
-
-async def _lines(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
-    async for event in events:
-        yield codec.encode(event) + b"\n"
 
 
 OPERATIONS: tuple[Operation[EventBackend], ...] = (Operation("GET", "/events", "SystemEvents", events),)

@@ -8,9 +8,8 @@ from typing import Protocol
 from sampan.errors import InvalidArgument
 from sampan.http import Response
 from sampan.server.call import Call
-from sampan.server.replies import JSON, stream_reply
+from sampan.server.replies import JSON, json_lines, stream_reply
 from sampan.server.table import Operation
-from sampan.wire import codec
 from sampan.wire.containers import TopResponse
 from sampan.wire.stats import Stats
 
@@ -35,12 +34,7 @@ async def stats(containers: ObserveBackend, call: Call) -> Response:
     one_shot = call.version >= (1, 41) and call.flag("one-shot")
     if stream and one_shot:
         raise InvalidArgument("cannot have stream=true and one-shot=true")
-    return stream_reply(_lines(await containers.stats(call["id"], stream, one_shot)), JSON)
-
-
-async def _lines(samples: AsyncIterator[Stats]) -> AsyncIterator[bytes]:
-    async for sample in samples:
-        yield codec.encode(sample) + b"\n"
+    return stream_reply(json_lines(await containers.stats(call["id"], stream, one_shot)), JSON)
 
 
 OPERATIONS: tuple[Operation[ObserveBackend], ...] = (

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
+from sampan.errors import Unavailable
 from sampan.http import Response
 from sampan.server.call import Call
 from sampan.server.filters import Filters
+from sampan.server.outside import NOT_A_MANAGER
 from sampan.server.replies import empty_reply, settled
 from sampan.server.table import Operation
 from sampan.wire.volumes import PruneReport, Volume, VolumeCreateRequest, VolumeList
@@ -40,6 +42,8 @@ async def inspect(volumes: VolumeBackend, call: Call) -> Response:
 async def create(volumes: VolumeBackend, call: Call) -> Response:
     """VolumeCreate."""
     request = await call.json(VolumeCreateRequest, VolumeCreateRequest())
+    if request.cluster_volume_spec is not None:
+        raise Unavailable(NOT_A_MANAGER)
     return call.reply(await volumes.create(request), 201)
 
 
