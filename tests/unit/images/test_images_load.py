@@ -38,18 +38,20 @@ def streams(lines):
     return [line["stream"] for line in lines if "stream" in line]
 
 
+def files_below(root):
+    """Every file below a directory's descriptor, by name."""
+    found = {}
+    for folder, _, files, descriptor in os.fwalk(".", dir_fd=root):
+        for name in files:
+            with os.fdopen(os.open(name, os.O_RDONLY, dir_fd=descriptor), "rb") as file:
+                found[os.path.normpath(os.path.join(folder, name))] = file.read()
+    return found
+
+
 async def content(kit, ref):
     """The files of an image, merged."""
-    image = kit.images.resolve(ref)
-    await kit.images.prepare(image.id, f"look-{ref}")
-    found = {}
-    with kit.images.snapshots.view_layers(image.top) as root:
-        for folder, _, files, descriptor in os.fwalk(".", dir_fd=root):
-            for name in files:
-                with open(os.open(name, os.O_RDONLY, dir_fd=descriptor), "rb") as file:
-                    found[os.path.normpath(os.path.join(folder, name))] = file.read()
-    await kit.images.discard(f"look-{ref}")
-    return found
+    with kit.images.snapshots.view_layers(kit.images.resolve(ref).top) as root:
+        return files_below(root)
 
 
 async def test_a_docker_archive(kit):
@@ -172,7 +174,7 @@ async def test_a_multi_platform_index_is_kept_whole(kit):
 
 
 async def test_a_kept_index_survives_save_load_and_restart(kit):
-    layout, index, _ = platforms()
+    layout, _, _ = platforms()
     await kit.load(layout.archive())
     saved = await kit.save("app:1")
     await kit.images.remove("app:1")
@@ -205,7 +207,7 @@ async def test_saving_names_repositories_ids_and_nothing_twice(kit):
     saved = members(await kit.save("app:1", "other:1", "app:1"))
     assert [item["RepoTags"] for item in json.loads(saved["manifest.json"])] == [["app:1"], ["other:1"]]
     assert json.loads(saved["repositories"])["app"] == {"1": sha(ONE)[7:]}
-    with pytest.raises(NotFound, match="^No such image: gone$"):
+    with pytest.raises(NotFound, match=r"^No such image: gone$"):
         await kit.save("app:1", "gone")
 
 
