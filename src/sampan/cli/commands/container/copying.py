@@ -33,25 +33,28 @@ def destination(source: str, is_folder: bool, target: str) -> tuple[str, str]:
             raise InvalidArgument("cannot copy directory")
         return os.path.dirname(target) or ".", os.path.basename(target)
     if target.endswith("/") and not is_folder:
-        raise InvalidArgument(f'destination "{target}" must be a directory')
-    parent = os.path.dirname(target.rstrip("/")) or "."
+        raise InvalidArgument("no such directory")
+    parent = os.path.dirname(os.path.abspath(target))
     if not os.path.isdir(parent):
         raise InvalidArgument(f'invalid output path: directory "{parent}" does not exist')
     return parent, os.path.basename(target.rstrip("/"))
 
 
-def container_destination(source: str, target: str, is_folder: bool | None, written: str) -> tuple[str, str]:
-    """Return (folder in the container, name in it) for a copy of the local `source`. Raises InvalidArgument."""
-    if not os.path.lexists(source):
+def container_destination(source: str, real: str, target: str, is_folder: bool | None, written: str) -> tuple[str, str]:
+    """Return (folder in the container, name in it) for a copy of the local `source`. Raises InvalidArgument.
+
+    `real` is what is copied, `target` where `written` really is in the container and `is_folder` what is there.
+    """
+    if not os.path.lexists(real):
         raise InvalidArgument(f"lstat {source}: no such file or directory")
-    source_is_folder = os.path.isdir(source) and not os.path.islink(source)
+    source_is_folder = os.path.isdir(real) and not os.path.islink(real)
     if is_folder:
         contents = source.endswith("/.") or source == "."
         return target, "" if contents else os.path.basename(os.path.abspath(source))
     if is_folder is False and source_is_folder:
         raise InvalidArgument("cannot copy directory")
     if is_folder is None and written.endswith("/") and not source_is_folder:
-        raise InvalidArgument(f'destination "{written}" must be a directory')
+        raise InvalidArgument("no such directory")
     return posixpath.dirname(target.rstrip("/")) or "/", posixpath.basename(target.rstrip("/"))
 
 
@@ -64,20 +67,43 @@ def followed(path: str) -> str:
 def unpack(pieces: Iterator[bytes], root: str, place: str, name: str) -> int:
     """Unpack a tar whose entries lie under `root` into `place`, `root` renamed to `name`; return the bytes of the tar.
 
-    Entries can't leave `place`: links and names that would are refused (Python's "tar" filter). Raises InvalidArgument.
+    What is made belongs to the user. Names that leave `place`, by themselves or through links, are refused. Raises
+    InvalidArgument.
     """
     source = _Pieces(pieces)
     try:
         with tarfile.open(fileobj=source, mode="r|") as tar:  # type: ignore[call-overload]
             for member in tar:
-                renamed = _renamed(member.name, root, name)
+                member.name = _inside(place, _renamed(member.name, root, name))
                 if member.islnk():
-                    member.linkname = _renamed(member.linkname, root, name)
-                member.name = renamed
-                tar.extract(member, place, set_attrs=True, numeric_owner=True, filter="tar")
+                    member.linkname = _inside(place, _renamed(member.linkname, root, name))
+                member.uid, member.gid = os.geteuid(), os.getegid()
+                _clear(os.path.join(place, member.name), member.isdir())
+                tar.extract(member, place, set_attrs=True, numeric_owner=True)
     except tarfile.TarError as error:
         raise InvalidArgument(f"can't unpack what the container sent: {error}") from None
     return source.taken
+
+
+def _inside(place: str, name: str) -> str:
+    """Return `name` if its parent, links followed, lies in `place`. Raises InvalidArgument."""
+    top = os.path.realpath(place)
+    parent = os.path.realpath(os.path.join(top, os.path.dirname(name)))
+    if name.startswith("/") or ".." in name.split("/") or os.path.commonpath((top, parent)) != top:
+        raise InvalidArgument(f"the container sent a name that leads out of {place}: {name}")
+    return name
+
+
+def _clear(path: str, is_folder: bool) -> None:
+    """Make way for an entry: a file is replaced, a folder is kept and never followed by a link of its name."""
+    if os.path.lexists(path) and not os.path.isdir(path):
+        if is_folder:
+            raise InvalidArgument(f"cannot overwrite non-directory {path} with directory")
+        os.unlink(path)
+    elif not is_folder and os.path.isdir(path) and not os.path.islink(path):
+        raise InvalidArgument(f"cannot overwrite directory {path} with non-directory")
+    elif os.path.islink(path) and not is_folder:
+        os.unlink(path)
 
 
 def _renamed(entry: str, root: str, name: str) -> str:

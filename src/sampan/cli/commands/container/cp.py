@@ -87,10 +87,9 @@ def _in(cli: Cli, source: str, container: str, path: str, arguments: Arguments) 
             raise Exit(1, f'destination "{container}:{path}" must be a directory')
         cli.run(containers.put_archive(container, folder, pieces(0), copy_owner=owner))
         return None
-    if arguments.truth("follow-link"):
-        source = copying.followed(source)
-    place, name = copying.container_destination(source, folder, is_folder, path)
-    packed = copying.Packed(source, name)
+    real = copying.followed(source) if arguments.truth("follow-link") else source
+    place, name = copying.container_destination(source, real, folder, is_folder, path)
+    packed = copying.Packed(real, name)
     cli.run(containers.put_archive(container, place, packed.pieces(), copy_owner=owner))
     return packed.size
 

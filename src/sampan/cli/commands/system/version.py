@@ -132,9 +132,11 @@ def _rows(rows: Any, indent: str, width: int) -> list[str]:
 
 def _built(text: str) -> str:
     """Return a build time as C's asctime shows it; what is not a time stays."""
-    from datetime import datetime
+    import time
 
-    try:
-        return datetime.fromisoformat(text[:19]).strftime("%a %b %e %H:%M:%S %Y")
-    except ValueError:
+    digits = text[:19].replace("T", "-").replace(":", "-").split("-")
+    if len(digits) != 6 or not "".join(digits).isdigit():
         return text
+    year, month, day, hour, minute, second = map(int, digits)
+    moment = time.localtime(time.mktime((year, month, day, hour, minute, second, 0, 0, -1)))
+    return time.strftime("%a %b %e %H:%M:%S %Y", moment)
