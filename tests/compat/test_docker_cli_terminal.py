@@ -102,6 +102,9 @@ def test_half_of_the_detach_keys_goes_to_the_process(spawn):
 def test_detach_leaves_the_other_client_attached(spawn, docker):
     docker.ok("run", "-dit", "--name", "shared", IMAGE, "sh")
     one, two = spawn("attach", "shared"), spawn("attach", "shared")
+    for terminal in (one, two):
+        terminal.sendline("")
+        terminal.expect("/ # ")  # attached
     one.sendline("echo first $((1+1))")
     one.expect("first 2")
     two.expect("first 2")
