@@ -53,12 +53,18 @@ class BlockingStream:
 
     def __init__(self, sock: _socket.socket) -> None:
         self._socket = sock
+        self._closed = False
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
     async def read(self, limit: int) -> bytes:
-        return self._socket.recv(limit)
+        try:
+            return self._socket.recv(limit)
+        except OSError:
+            if self._closed:
+                return b""
+            raise
 
     async def write(self, data: bytes) -> None:
         self._socket.sendall(data)
@@ -67,7 +73,8 @@ class BlockingStream:
         self._socket.shutdown(_socket.SHUT_WR)
 
     async def close(self) -> None:
-        """Close both ways; a thread that waits in `read` gets b""."""
+        """Close both ways; a thread that reads gets b""."""
+        self._closed = True
         try:
             self._socket.shutdown(_socket.SHUT_RDWR)
         except OSError:

@@ -39,6 +39,7 @@ class Session:
         """Agree on a version if none was given; return it. Raises Unavailable when nobody listens."""
         if self.version is None:
             response = await self.request("HEAD", "/_ping", versioned=False)
+            await response.read()
             self.ping_headers = response.headers
             self.version = _lower(response.headers.get("api-version") or OLDEST_API_VERSION, API_VERSION)
         return self.version
