@@ -13,6 +13,8 @@ from sampan.http.render import http_date, render_head
 
 _TURN = 1 << 20
 """Bytes that a stream may write before others get a turn."""
+_LARGE = 128 * 1024
+"""From this size on copying an item costs more than two more system calls."""
 _BODILESS = frozenset((204, 304))
 
 
@@ -83,12 +85,23 @@ class ReplyWriter:
             await release(body)
         return keep_alive
 
+    def _write_chunk(self, item: bytes) -> None:
+        if len(item) < _LARGE:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(item), item))
+            return
+        self._transport.write(b"%x\r\n" % len(item))
+        self._transport.write(item)
+        self._transport.write(b"\r\n")
+
     async def _write_items(self, body: AsyncIterator[bytes], chunked: bool) -> int:
         sent, turn = 0, _TURN
         async for item in body:
             if not item:
                 continue
-            self._transport.write(b"%x\r\n%b\r\n" % (len(item), item) if chunked else item)
+            if chunked:
+                self._write_chunk(item)
+            else:
+                self._transport.write(item)
             await self._flow.drain()
             sent += len(item)
             if sent >= turn:

@@ -55,6 +55,12 @@ async def test_a_stream_is_chunked_and_the_connection_kept(serve):
         assert [await client.chunk() for _ in range(3)] == [b"ab", b"c", b""]
 
 
+@pytest.mark.parametrize("size", [1, 65_536, 131_071, 131_072, 1_000_000])
+async def test_items_of_all_sizes(serve, size: int):
+    reply = await (await serve(streaming(of(b"a" * size, b"b" * size)))).ask(GET)
+    assert reply.body == b"a" * size + b"b" * size
+
+
 async def test_the_head_and_each_item_leave_at_once(serve):
     probe = Probe()
     client = await (await serve(probe.handler())).connect()
