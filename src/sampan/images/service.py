@@ -19,6 +19,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -44,7 +45,7 @@ from sampan.oci.reference import Reference, parse_any
 from sampan.store.collect import Collector
 from sampan.store.content import ContentStore
 from sampan.store.db import Database
-from sampan.store.leases import Leases
+from sampan.store.leases import Lease, Leases
 from sampan.store.paths import DataPaths
 from sampan.store.snapshots import Snapshots
 from sampan.wire import codec
@@ -184,7 +185,7 @@ class Images:
                 if not quiet:
                     report(progress.advance("Loading layer", layer, current, total))
 
-            with self.leases.hold() as lease:
+            with self._work() as lease:
                 Loader(self.content, self.unpacker, self.registrar, platform).run(inlet.more, lease, advanced, loaded)
 
         self._settle_later()
@@ -306,11 +307,14 @@ class Images:
         return image
 
     def _commit(self, request: CommitRequest, base: Image, name: Reference | None) -> NewImage:
-        with self.leases.hold() as lease:
+        with self._work() as lease:
             upper = str(self.snapshots.upper(request.key))
             image = commit(request, base, self._manifest(base).layers, upper, self.maker, lease)
             self.registrar.register([image], image, image.manifest, [name] if name else [], tagged=name is not None)
-            return image
+        if image.top == base.top:
+            # Nothing had changed: the blob of the empty layer is nobody's.
+            self.collector.run()
+        return image
 
     def _remover(self) -> Remover:
         return Remover(
@@ -335,7 +339,7 @@ class Images:
     def _import(
         self, inlet: Inlet, name: Reference | None, message: str, run: RunConfig, platform: Platform
     ) -> NewImage:
-        with self.leases.hold() as lease:
+        with self._work() as lease:
             layer = self.maker.store_layer(inlet.more, lease)
             now = time.time_ns()
             config = ImageConfig(
@@ -412,8 +416,18 @@ class Images:
         target = None if isinstance(parsed, str) else self.catalog.target(parsed.key())
         return target or image.manifest
 
+    @contextmanager
+    def _work(self) -> Iterator[Lease]:
+        """A lease for a piece of work in a thread; what it leaves when it fails is collected at once."""
+        try:
+            with self.leases.hold() as lease:
+                yield lease
+        except BaseException:
+            self.collector.run()
+            raise
+
     def _unpack(self, image: Image) -> None:
-        with self.leases.hold() as lease:
+        with self._work() as lease:
             self.unpacker.finish(image.config, self._layer_blobs(image), {}, lease)
 
     def _manifest(self, image: Image) -> Manifest:

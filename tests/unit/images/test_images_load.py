@@ -276,7 +276,6 @@ async def test_what_is_wrong_is_told_and_leaves_nothing(kit, archive, message):
     assert message in lines[-1]["error"]
     assert lines[-1]["errorDetail"]["message"] == lines[-1]["error"]
     assert kit.images.list(everything=True) == []
-    await kit.images.prune()
     assert kit.left() == ([], [], [])
 
 
@@ -306,7 +305,6 @@ async def test_a_body_that_is_cut_by_its_sender(kit):
 
     lines = [json.loads(line) async for line in kit.images.load(read, quiet=True)]
     assert "ended before its end" in lines[-1]["error"]
-    await kit.images.prune()
     assert kit.left() == ([], [], [])
 
 
@@ -325,7 +323,6 @@ async def test_a_reader_that_goes_away_ends_the_load(kit):
     lines = kit.images.load(read)
     await anext(lines)
     await lines.aclose()
-    await kit.images.prune()
     assert kit.left() == ([], [], [])
 
 
