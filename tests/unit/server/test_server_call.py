@@ -96,7 +96,9 @@ async def test_other_content_types(content_type: str, message: str):
         await call(body=body(b"{}"), content_type=content_type or None).json(ExecStartRequest)
 
 
-@pytest.mark.parametrize("data", [b"{", b"{}{}", b"[]", b'{"Detach":3}', b"[" * 200_000, b'{"a":' * 200_000, b"\xff"])
+@pytest.mark.parametrize(
+    "data", [b"{", b"{}{}", b"[]", b'{"Detach":3}', b"[" * 200_000, b'{"a":' * 200_000, b"\xff", b'{"a":"\xff"}']
+)
 async def test_malformed_json(data: bytes):
     with pytest.raises(InvalidArgument, match="JSON"):
         await call(body=body(data), content_type="application/json").json(ExecStartRequest)
