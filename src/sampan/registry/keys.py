@@ -1,6 +1,7 @@
 """Where each record of a registry lies in its storage. The only module that forms keys.
 
-catalog/<name with : for />                                       (empty) a repository with, or once with, manifests
+known/<name with : for />                                         (empty) a repository that has, or once had, blobs
+catalog/<name with : for />                                       (empty) ... that has, or once had, manifests
 repositories/<name>/_blobs/<algorithm>/<hex>                      (empty) the repository has this blob
 repositories/<name>/_manifests/<algorithm>/<hex>                  media type, line feed, the manifest's bytes
 repositories/<name>/_tags/<tag>                                   the manifest's digest
@@ -15,12 +16,17 @@ from sampan.oci.digest import Digest, hex_of
 
 COLLECTION = "collection"
 CATALOG = "catalog"
+KNOWN = "known"
 CONDEMNED = "condemned"
 ALGORITHMS = ("sha256", "sha384", "sha512")
 
 
 def catalog(name: str) -> str:
     return f"{CATALOG}/{encode_name(name)}"
+
+
+def known(name: str) -> str:
+    return f"{KNOWN}/{encode_name(name)}"
 
 
 def encode_name(name: str) -> str:

@@ -91,9 +91,15 @@ class Registry:
     async def _link(self, name: str, digest: Digest) -> bool:
         """Link a blob that is (or just was) stored; whether its bytes are there for sure."""
         await self.storage.touch_blob(digest)
+        await self._note(keys.known(name))
         await self.storage.write(keys.blob(name, digest), b"")
         await self._outlive_condemnation(digest)
         return await self.storage.blob(digest) is not None
+
+    async def _note(self, key: str) -> None:
+        """Make an empty record, once."""
+        if await self.storage.modified(key) is None:
+            await self.storage.write(key, b"")
 
     async def _outlive_condemnation(self, digest: Digest) -> None:
         deadline = time.monotonic() + _PATIENCE
@@ -133,8 +139,8 @@ class Registry:
         if parsed.subject is not None:
             descriptor = msgspec.json.encode(parsed.descriptor)
             await self.storage.write(keys.referrer(name, parsed.subject, parsed.digest), descriptor)
-        if await self.storage.modified(keys.catalog(name)) is None:
-            await self.storage.write(keys.catalog(name), b"")
+        await self._note(keys.known(name))
+        await self._note(keys.catalog(name))
         for place, tag in enumerate(tags):
             await self._point(name, tag, parsed.digest, expected if place == 0 else None)
         return parsed
@@ -195,8 +201,12 @@ class Registry:
         return found
 
     async def names(self) -> list[str]:
-        """Names of all repositories, sorted."""
+        """Names of the repositories with manifests, sorted."""
         return sorted(keys.decode_name(part) for part in await self.storage.names(keys.CATALOG))
+
+    async def known(self) -> list[str]:
+        """Names of all repositories, those with nothing but blobs too, sorted."""
+        return sorted(keys.decode_name(part) for part in await self.storage.names(keys.KNOWN))
 
     async def referrers(self, name: str, subject: Digest, after: str = "") -> AsyncIterator[Descriptor]:
         """Descriptors of the manifests whose subject this is, by digest, those after `after`."""

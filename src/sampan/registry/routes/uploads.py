@@ -116,7 +116,7 @@ async def _piece(request: Request) -> bytes:
 
 async def _sources(call: Call, named: str) -> Sequence[str]:
     """Repositories that the blob may be taken from: those that the sender may read."""
-    names = [check_name(named)] if named else (await call.registry.names())[:_SEARCHED]
+    names = [check_name(named)] if named else (await call.registry.known())[:_SEARCHED]
     return [name for name in names if call.access.allows(name, "pull")]
 
 
