@@ -29,19 +29,80 @@ def case(function):
 class Difference:
     """Calls and paths (regular expressions, matched whole) that may differ, and why."""
 
-    call: str
-    path: str
     why: str
+    path: str
+    call: str = ".*"
 
 
+GARBAGE = (
+    r"GET /events\?(since|until)=garbage"
+    r"|POST /containers/\w+/(stop|restart)\?t=\w+"
+    r"|GET /containers/json\?limit=garbage"
+    r"|GET /containers/past/logs\?stdout=1&(since|until|tail)=garbage"
+    r"|POST /containers/runner/resize.*"
+)
 EXPECTED = (
     Difference(
-        r"GET /version", r"\.(Version|GitCommit|GoVersion|BuildTime|Platform\.Name|Components.*)", "another program"
+        "another program", r"\.(Version|GitCommit|GoVersion|BuildTime|Platform\.Name|Components.*)", "GET /version"
     ),
     Difference(
-        r"GET /info", r"\..*", "describes the engine; the fields that clients use are compared in the CLI tests"
+        "describes the engine; what clients use is compared in the tests of the command line", ".*", "GET /info"
+    ),
+    Difference("crun is the default runtime", r"\.HostConfig\.Runtime"),
+    Difference("layers lie elsewhere", r"\.GraphDriver\.Data\..*"),
+    Difference(
+        "the namespace has no name in a folder; its process's entry reaches it", r"\.NetworkSettings\.SandboxKey"
+    ),
+    Difference("what was sent is wrong, so it is a 400 that says how it is written", r"status|\.message", GARBAGE),
+    Difference("garbage for a number of lines is refused, not taken as all", ".*", r"GET .*/logs\?.*tail=garbage"),
+    Difference("a filter that is not known is refused, not ignored", ".*", r'GET /events\?.*filters=\{"nonesuch".*'),
+    Difference("a tag without a name is refused, not ignored", ".*", "POST /images/busybox/tag"),
+    Difference(
+        "no mount is ever made below the data root, so a bind around it needs no slave propagation",
+        r".*\.Mounts\[0\]\.Propagation",
+    ),
+    Difference("links are not there", r"status|\.message", r"DELETE .*link=1"),
+    Difference("the archive is described, not the daemon's temporary file", r"\.error.*", "POST /images/load.*"),
+    Difference("the platform's form is explained", r"\.message", r"POST .*platform=garbage//"),
+    Difference(
+        "a user or group that is not in the image is a mistake in the request",
+        "status",
+        "POST /containers/(user|group)/start",
+    ),
+    Difference(
+        "nothing to create from: the request is wrong, and no host is asked", r"status|\.message", "POST /images/create"
     ),
 )
+
+
+def only_a_hint_more(path, theirs, mine):
+    """Ours says the same and then what to do."""
+    return path == ".message" and isinstance(mine, str) and isinstance(theirs, str) and mine.startswith(theirs)
+
+
+def refused_as_wrong(path, theirs, mine):
+    """A request that is wrong is a 400, where dockerd says 500."""
+    return path == "status" and (theirs, mine) == (500, 400)
+
+
+def words_of_the_decoder(path, theirs, mine):
+    """What is wrong in a document is said in the JSON library's words, with the place."""
+    known = ("invalid JSON: ", "malformed Content-Type header ")
+    return path == ".message" and any(str(theirs).startswith(word) and str(mine).startswith(word) for word in known)
+
+
+def words_of_a_filter(path, theirs, mine):
+    """The same filter is refused; how its value must look is said in our words."""
+    theirs, mine = str(theirs), str(mine)
+    return path == ".message" and theirs.startswith("invalid filter '") and theirs.split(": ")[0] == mine.split(": ")[0]
+
+
+def same_reason_to_not_start(path, theirs, mine):
+    """The chain of programs before the cause differs between runtimes; the cause, which clients look at, must not."""
+    marker = "OCI runtime create failed: "
+    if not (path in (".message", ".State.Error") and marker in str(theirs) and marker in str(mine)):
+        return False
+    return theirs.rpartition(": ")[2] == mine.rpartition(": ")[2]
 
 
 def filtered(path, text):
@@ -701,11 +762,14 @@ def read_case(method, path):
 USED: set[Difference] = set()
 
 
+ALIKE = (only_a_hint_more, refused_as_wrong, words_of_the_decoder, words_of_a_filter, same_reason_to_not_start)
+
+
 def unexpected(genuine, ours):
     for call, path, left, right in differences(genuine, ours):
         known = [d for d in EXPECTED if re.fullmatch(d.call, call) and re.fullmatch(d.path, path)]
         USED.update(known)
-        if not known:
+        if not known and not any(alike(path, left, right) for alike in ALIKE):
             yield f"{call}: {path}: genuine {left!r}, ours {right!r}"
 
 
@@ -777,3 +841,10 @@ def test_sequences(pair, name):
 
 def test_there_are_enough():
     assert len(READS) + len(CASES) >= 150
+
+
+def test_each_expected_difference_is_real():
+    """Runs last: a difference that is listed and no longer there must go from the list."""
+    if TEST_HOST == "genuine" or not USED:
+        pytest.skip("needs the other tests of this module, against sampand")
+    assert set(EXPECTED) - USED == set()

@@ -21,6 +21,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 ZERO_TIME = "0001-01-01T00:00:00Z"
 ID = re.compile(r"(?<!sha256:)\b[0-9a-f]{64}\b")
 SHORT_ID = re.compile(r"\b[0-9a-f]{12}\b")
+AGE = re.compile(r"\b(Less than a second|About a minute|\d+ (second|minute)s?)\b")
 MOMENT = re.compile(r"\b\d{10}\.\d{9}\b")
 TEMPORARY = re.compile(r"\bdocker-import-\d+\b")
 ADDRESS = re.compile(r"\b172\.\d+\.\d+\.\d+\b")
@@ -113,6 +114,7 @@ class Session:
         text = TEMPORARY.sub("<temporary>", SHORT_ID.sub("<short>", text))
         text = text.replace(str(self.engine.home), "<home>")
         text = TIME.sub(lambda found: found[0] if found[0] == ZERO_TIME else "<time>", text)
+        text = AGE.sub("<age>", text)
         text = MOMENT.sub("<moment>", text)
         return MAC.sub("<mac>", ADDRESS.sub("<address>", text))
 
@@ -143,12 +145,11 @@ def flatten(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def differences(genuine: list[Observation], ours: list[Observation]) -> Iterator[tuple[str, str, Any, Any]]:
     """(call, path, genuine's value, ours) for each disagreement; a missing leaf is shown as `absent`."""
-    if [seen.call for seen in genuine] != [seen.call for seen in ours]:
-        yield "the case", "calls", [seen.call for seen in genuine], [seen.call for seen in ours]
-        return
-    for theirs, mine in zip(genuine, ours, strict=True):
+    for theirs, mine in zip(genuine, ours, strict=False):
         left, right = theirs.leaves(), mine.leaves()
         for path in dict.fromkeys([*left, *right]):
             pair = left.get(path, "absent"), right.get(path, "absent")
             if pair[0] != pair[1] or type(pair[0]) is not type(pair[1]):
                 yield theirs.call, path, *pair
+    if [seen.call for seen in genuine] != [seen.call for seen in ours]:
+        yield "the case", "calls", [seen.call for seen in genuine], [seen.call for seen in ours]
