@@ -67,7 +67,7 @@ def run(argv: list[str], environ: Mapping[str, str]) -> int:
         return 0
     words = flags.words
     if words[:1] == ["help"]:
-        words = [*words[1:], "--help"]
+        words = [*words[1:], "--help"] if words[1:] else []
     cli = Cli(
         environ, (flags.texts("host") or [""])[-1], flags.text("context"), flags.text("config"), flags.truth("debug")
     )

@@ -89,7 +89,7 @@ def _inside(place: str, name: str) -> str:
     """Return `name` if its parent, links followed, lies in `place`. Raises InvalidArgument."""
     top = os.path.realpath(place)
     parent = os.path.realpath(os.path.join(top, os.path.dirname(name)))
-    if name.startswith("/") or ".." in name.split("/") or os.path.commonpath((top, parent)) != top:
+    if os.path.commonpath((top, parent)) != top:
         raise InvalidArgument(f"the container sent a name that leads out of {place}: {name}")
     return name
 
@@ -107,9 +107,12 @@ def _clear(path: str, is_folder: bool) -> None:
 
 
 def _renamed(entry: str, root: str, name: str) -> str:
+    """Return an entry's name with `root`, its first part, replaced by `name`. Raises InvalidArgument."""
+    if ".." in entry.split("/"):
+        raise InvalidArgument(f"the container sent a name that leads out of its folder: {entry}")
     top, _, rest = entry.strip("/").removeprefix("./").partition("/")
     if top != root.strip("/"):
-        top, rest = "", entry
+        rest = entry.strip("/")
     return posixpath.normpath(posixpath.join(name or ".", rest))
 
 
