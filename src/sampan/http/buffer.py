@@ -13,6 +13,9 @@ from collections.abc import Callable
 
 HIGH = 256 * 1024
 LOW = 64 * 1024
+MANY = 4096
+"""Pieces that are as good as HIGH: a small one weighs more than its bytes."""
+FEW = 256
 
 
 class ByteBuffer:
@@ -42,7 +45,7 @@ class ByteBuffer:
             return
         self._pieces.append(data)
         self.size += len(data)
-        if self.size > HIGH and not self._paused:
+        if (self.size > HIGH or len(self._pieces) > MANY) and not self._paused:
             self._paused = True
             self.pause()
         self._wake()
@@ -88,7 +91,7 @@ class ByteBuffer:
 
     def _took(self, count: int) -> None:
         self.size -= count
-        if self._paused and self.size < LOW:
+        if self._paused and self.size < LOW and len(self._pieces) < FEW:
             self._paused = False
             self.resume()
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sampan.http.buffer import HIGH, ByteBuffer
+from sampan.http.buffer import FEW, HIGH, MANY, ByteBuffer
 
 
 class Flow:
@@ -45,6 +45,18 @@ async def test_pauses_its_source_while_it_is_full():
     assert flow.calls == []
     flow.buffer.feed(b"x")
     flow.buffer.feed(b"x")
+    assert flow.calls == ["pause"]
+    await flow.buffer.read()
+    assert flow.calls == ["pause", "resume"]
+
+
+async def test_pauses_its_source_for_many_small_pieces():
+    flow = Flow()
+    for _ in range(MANY + 1):
+        flow.buffer.feed(b"x")
+    assert flow.calls == ["pause"]
+    for _ in range(MANY + 1 - FEW):
+        await flow.buffer.read()
     assert flow.calls == ["pause"]
     await flow.buffer.read()
     assert flow.calls == ["pause", "resume"]
