@@ -151,7 +151,7 @@ def _without_manifests(containers: list[dict[str, Any]]) -> None:
 
 def _virtual_sizes(images: list[dict[str, Any]]) -> None:
     for image in images:
-        image["VirtualSize"] = image["Size"]
+        _virtual_size(image)
 
 
 def _uncounted(images: list[dict[str, Any]]) -> None:
@@ -201,12 +201,12 @@ def _whole_config(image: dict[str, Any]) -> None:
 
 
 def _container_config(image: dict[str, Any]) -> None:
-    image.setdefault("Container", "")
     image.setdefault("ContainerConfig", _CONTAINER_FIELDS | _IMAGE_FIELDS)
 
 
 def _virtual_size(image: dict[str, Any]) -> None:
-    image["VirtualSize"] = image["Size"]
+    if image["Size"]:
+        image["VirtualSize"] = image["Size"]
 
 
 def _df_virtual_sizes(usage: dict[str, Any]) -> None:
@@ -220,7 +220,8 @@ def _info_bridge(info: dict[str, Any]) -> None:
 def _info_1_48(info: dict[str, Any]) -> None:
     info.pop("FirewallBackend", None)
     for name in ("ContainerdCommit", "RuncCommit", "InitCommit"):
-        info[name].setdefault("Expected", info[name]["ID"])
+        if info[name]["ID"]:
+            info[name]["Expected"] = info[name]["ID"]
 
 
 def _info_registry(info: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from sampan.wire import networks, volumes
 from sampan.wire.disk import DiskUsage
 from sampan.wire.images import ImageSummary
 from sampan.wire.networks import Network, NetworkCreateResponse
-from sampan.wire.system import Info, Version
+from sampan.wire.system import Commit, Info, Version
 from sampan.wire.volumes import Volume, VolumeList
 
 
@@ -41,7 +41,7 @@ async def test_version(api):
 
 async def test_info_of_all_versions(api):
     api.system.info.side_effect = lambda: Info(
-        id="x", memory_limit=True, security_options=["name=seccomp,profile=builtin"]
+        id="x", runc_commit=Commit(id="1.2"), memory_limit=True, security_options=["name=seccomp,profile=builtin"]
     )
 
     async def info(version: str) -> dict[str, object]:
@@ -49,7 +49,9 @@ async def test_info_of_all_versions(api):
 
     assert "BridgeNfIptables" not in await info("1.50")
     assert (await info("1.49"))["BridgeNfIptables"] is False
-    assert (await info("1.48"))["RuncCommit"] == {"ID": "", "Expected": ""}
+    assert (await info("1.49"))["RuncCommit"] == {"ID": "1.2"}
+    assert (await info("1.48"))["RuncCommit"] == {"ID": "1.2", "Expected": "1.2"}
+    assert (await info("1.48"))["InitCommit"] == {"ID": ""}
     assert (await info("1.46"))["RegistryConfig"]["AllowNondistributableArtifactsCIDRs"] is None
     assert (await info("1.41"))["KernelMemory"] is True
     assert (await info("1.24"))["SecurityOptions"] == ["seccomp"]
