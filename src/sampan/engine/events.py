@@ -10,7 +10,8 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 
 from sampan.errors import InvalidArgument
 from sampan.wire.events import Event, EventActor
@@ -107,8 +108,9 @@ class EventBus:
             if replay and event.time_nano > seen:
                 subscription.offer(event)
         try:
-            async for event in subscription.events(until):
-                yield event
+            async with aclosing(subscription.events(until)) as live:
+                async for event in live:
+                    yield event
         finally:
             self._subscribers.discard(subscription)
 
@@ -129,7 +131,7 @@ class _Subscription:
             self._queue.append(event)
         self._ready.set()
 
-    async def events(self, until: int | None) -> AsyncIterator[Event]:
+    async def events(self, until: int | None) -> AsyncGenerator[Event, None]:
         while True:
             while self._queue:
                 event = self._queue.popleft()

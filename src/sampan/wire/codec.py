@@ -44,7 +44,7 @@ def decode(data: bytes | bytearray | memoryview, type: type[T]) -> T:
     except msgspec.DecodeError as error:
         raise _malformed(bytes(data), error) from None
     except UnicodeDecodeError as error:
-        raise InvalidArgument(f"invalid JSON: not UTF-8: {error.reason} at byte {error.start}") from None
+        raise _not_unicode(error) from None
 
 
 def encode(document: object) -> bytes:
@@ -148,6 +148,10 @@ def _malformed(data: bytes, error: msgspec.DecodeError) -> InvalidArgument:
     return InvalidArgument(f"invalid JSON: {words}")
 
 
+def _not_unicode(error: UnicodeDecodeError) -> InvalidArgument:
+    return InvalidArgument(f"invalid JSON: not UTF-8: {error.reason} at byte {error.start}")
+
+
 def _decode_leniently(data: bytes | bytearray | memoryview, type: type[T]) -> T:
     from msgspec import inspect
 
@@ -158,6 +162,8 @@ def _decode_leniently(data: bytes | bytearray | memoryview, type: type[T]) -> T:
         raise InvalidArgument(f"invalid JSON: {error}") from None
     except msgspec.DecodeError as error:
         raise _malformed(bytes(data), error) from None
+    except UnicodeDecodeError as error:
+        raise _not_unicode(error) from None
 
 
 def _fit(value: Any, shape: inspect.Type) -> Any:

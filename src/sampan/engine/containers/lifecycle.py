@@ -107,11 +107,14 @@ class Lifecycle:
         if state.running:
             raise NotModified(f"container {container.name} is running already")
         await container.idle.wait()
+        container.idle.clear()
         container.starting = True
         try:
             started = await self._launcher.launch(container)
-        except StartFailed as failure:
-            await self._start_failed(container, failure)
+        except BaseException as failure:
+            container.idle.set()
+            if isinstance(failure, StartFailed):
+                await self._start_failed(container, failure)
             raise
         finally:
             container.starting = False
@@ -129,7 +132,6 @@ class Lifecycle:
         container.record.state = transitions.started(
             container.record.state, started.pid, started.start_time, started.at
         )
-        container.idle.clear()
         self._emit(container, "start")
         for hook in self.on_started:
             hook(container)

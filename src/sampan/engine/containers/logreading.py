@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from sampan.engine.containers.service import LogOptions
@@ -19,7 +19,7 @@ class LogReading:
 
     paths: DataPaths
 
-    def __call__(self, container: Container, options: LogOptions, ended: asyncio.Event) -> AsyncIterator[bytes]:
+    def __call__(self, container: Container, options: LogOptions, ended: asyncio.Event) -> AsyncGenerator[bytes, None]:
         """The log as the API sends it; following ends once `ended` is set and everything was read."""
         driver = container.record.host_config.log_config.type
         query = LogQuery(

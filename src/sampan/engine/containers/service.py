@@ -8,7 +8,8 @@ listing, render     reading            recovery              after a start of th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -88,7 +89,9 @@ class Processes(Protocol):
 class LogReader(Protocol):
     """Opens a container's log."""
 
-    def __call__(self, container: Container, options: LogOptions, ended: asyncio.Event) -> AsyncIterator[bytes]: ...
+    def __call__(
+        self, container: Container, options: LogOptions, ended: asyncio.Event
+    ) -> AsyncGenerator[bytes, None]: ...
 
 
 class Networks(Protocol):
@@ -276,8 +279,9 @@ class Containers:
         else:
             ended.set()
         try:
-            async for chunk in self.read_log(container, options, ended):
-                yield chunk
+            async with aclosing(self.read_log(container, options, ended)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         finally:
             if exit is not None:
                 exit.cancel()

@@ -67,7 +67,7 @@ class AttachSession:
             duplex.close()
 
     async def _session(self, duplex: Duplex) -> None:
-        channel = await self.open()
+        channel = await self._opened()
         try:
             await self._pump(duplex, channel)
         except ConnectionError:
@@ -76,6 +76,17 @@ class AttachSession:
             if channel is not None:
                 channel.close()
         duplex.write_eof()
+
+    async def _opened(self) -> Channel | None:
+        """The channel. A client that goes away meanwhile does not stop half-way what was begun: it is closed after."""
+        opening = asyncio.ensure_future(self.open())
+        _opening.add(opening)
+        opening.add_done_callback(_opening.discard)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_late)
+            raise
 
     async def _pump(self, duplex: Duplex, channel: Channel | None) -> None:
         typing = None
@@ -128,6 +139,14 @@ class AttachSession:
         except (BrokenPipeError, ConnectionResetError, OSError):
             pass
         return False
+
+
+_opening: set[asyncio.Future[Channel | None]] = set()
+
+
+def _close_late(opening: asyncio.Future[Channel | None]) -> None:
+    if not opening.cancelled() and opening.exception() is None and (channel := opening.result()) is not None:
+        channel.close()
 
 
 async def _receive(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 from sampan.kernel import inotify
@@ -24,25 +25,36 @@ _FOLLOW_BLOCK = 256 * 1024
 
 async def open_logs(
     path: Path, driver: str, query: LogQuery, ended: asyncio.Event | None = None
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The wanted part of the log at `path`, in large batches.
 
     With `query.follow` it goes on until `ended` is set (the container's exit was told, so its log is whole) and all is
     read, or until `until_ns` is past. A log that does not exist yet is empty.
     """
-    reader = await asyncio.to_thread(LogReader, path, driver, query)
+    reader = await _open(path, driver, query)
     try:
         while (batch := await asyncio.to_thread(reader.read)) is not None:
             if batch:
                 yield batch
         if query.follow:
-            async for batch in _follow(reader, path, query, ended or asyncio.Event()):
-                yield batch
+            async with aclosing(_follow(reader, path, query, ended or asyncio.Event())) as batches:
+                async for batch in batches:
+                    yield batch
     finally:
         reader.close()
 
 
-async def _follow(reader: LogReader, path: Path, query: LogQuery, ended: asyncio.Event) -> AsyncIterator[bytes]:
+async def _open(path: Path, driver: str, query: LogQuery) -> LogReader:
+    """Open the files in a thread; when the caller is cancelled meanwhile, they are closed again."""
+    opening = asyncio.ensure_future(asyncio.to_thread(LogReader, path, driver, query))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(lambda done: None if done.cancelled() or done.exception() else done.result().close())
+        raise
+
+
+async def _follow(reader: LogReader, path: Path, query: LogQuery, ended: asyncio.Event) -> AsyncGenerator[bytes, None]:
     news = _News(path, ended)
     try:
         over = False
