@@ -37,6 +37,7 @@ FSCONFIG_SET_FLAG = 0
 FSCONFIG_SET_STRING = 1
 FSCONFIG_CMD_CREATE = 6
 MOVE_MOUNT_F_EMPTY_PATH = 4
+OPEN_TREE_CLONE = 1
 
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
@@ -44,7 +45,7 @@ RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 # Numbers of the calls that glibc has no function for; the new ones are the same on every architecture.
-_SYS_MOVE_MOUNT, _SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT, _SYS_OPENAT2 = 429, 430, 431, 432, 437
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT, _SYS_OPENAT2 = 428, 429, 430, 431, 432, 437
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -110,6 +111,12 @@ def fsconfig(context: int, command: int, key: str | None = None, value: str | No
 def fsmount(context: int, attributes: int = 0) -> int:
     """fsmount(2): the descriptor of a detached mount, which lives as long as the descriptor."""
     return _check(_libc.syscall(_SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, attributes))
+
+
+def open_tree(path: str, flags: int = OPEN_TREE_CLONE) -> int:
+    """open_tree(2): the descriptor (close-on-exec) of a detached copy of the mount at `path`."""
+    at_cwd = -100
+    return _check(_libc.syscall(_SYS_OPEN_TREE, at_cwd, os.fsencode(path), flags | os.O_CLOEXEC), path)
 
 
 def move_mount(mount_descriptor: int, target: str) -> None:
