@@ -51,9 +51,14 @@ def _mounts(create: CreateRequest) -> list[Mount]:
     return create.host_config.mounts if create.host_config else []
 
 
+def _before_1_48(create: CreateRequest) -> None:
+    if any(mount.type == "image" for mount in _mounts(create)):
+        raise InvalidArgument('Mount type "Image" needs API v1.48 or newer')
+
+
 def _before_1_45(create: CreateRequest) -> None:
     if any(mount.volume_options and mount.volume_options.subpath for mount in _mounts(create)):
-        raise InvalidArgument("VolumeOptions.Subpath needs API version 1.45 or newer")
+        raise InvalidArgument("VolumeOptions.Subpath needs API v1.45 or newer")
 
 
 def _before_1_44(create: CreateRequest) -> None:
@@ -80,12 +85,10 @@ def _before_1_42(create: CreateRequest) -> None:
     for mount in _mounts(create):
         if mount.bind_options:
             mount.bind_options.create_mountpoint = False
-        if mount.type != "volume":
-            mount.volume_options = None
-        if mount.type != "bind":
-            mount.bind_options = None
         if mount.type != "tmpfs":
             mount.tmpfs_options = None
+        else:
+            mount.volume_options = None
 
 
 def _before_1_40(create: CreateRequest) -> None:
@@ -116,6 +119,7 @@ def _without_console_size(document: ExecCreateRequest | ExecStartRequest) -> Non
 
 _REQUESTS: dict[str, list[tuple[Version, Change]]] = {
     "ContainerCreate": [
+        ((1, 48), _before_1_48),
         ((1, 45), _before_1_45),
         ((1, 44), _before_1_44),
         ((1, 43), _before_1_43),

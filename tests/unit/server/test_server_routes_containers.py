@@ -208,7 +208,8 @@ async def test_conditions_to_wait_for(api, query: str, version: str, condition: 
 async def test_a_create_request_means_what_it_meant_in_its_version(api):
     api.containers.create.return_value = CreateResponse()
     mount = {"Type": "bind", "Target": "/x", "ReadOnly": True, "BindOptions": {"CreateMountpoint": True}}
-    volume = {"Type": "volume", "Target": "/v", "BindOptions": {}, "TmpfsOptions": {}}
+    volume = {"Type": "volume", "Target": "/v", "VolumeOptions": {}, "TmpfsOptions": {}}
+    tmpfs = {"Type": "tmpfs", "Target": "/t", "VolumeOptions": {}, "TmpfsOptions": {}}
     body = {
         "Image": "b",
         "Healthcheck": {"StartInterval": 9},
@@ -217,7 +218,7 @@ async def test_a_create_request_means_what_it_meant_in_its_version(api):
             "ConsoleSize": [1, 2],
             "KernelMemory": 5,
             "KernelMemoryTCP": 6,
-            "Mounts": [mount, volume],
+            "Mounts": [mount, volume, tmpfs],
         },
     }
 
@@ -230,12 +231,13 @@ async def test_a_create_request_means_what_it_meant_in_its_version(api):
     newest = await host("1.51")
     assert (newest.annotations, newest.console_size, newest.kernel_memory) == ({"a": "b"}, [1, 2], 0)
     assert newest.mounts[0].bind_options.create_mountpoint
-    assert newest.mounts[1].bind_options is not None
+    assert None not in (newest.mounts[1].tmpfs_options, newest.mounts[2].volume_options)
     old = await host("1.41")
     assert (old.annotations, old.console_size, old.kernel_memory, old.kernel_memory_tcp) == ({}, [0, 0], 5, 6)
     assert not old.mounts[0].bind_options.create_mountpoint
     assert old.mounts[0].bind_options.read_only_non_recursive
-    assert (old.mounts[1].bind_options, old.mounts[1].tmpfs_options) == (None, None)
+    assert (old.mounts[1].tmpfs_options, old.mounts[2].volume_options) == (None, None)
+    assert None not in (old.mounts[1].volume_options, old.mounts[2].tmpfs_options)
     assert old.ipc_mode == ""
     oldest = await host("1.39")
     assert (oldest.ipc_mode, oldest.kernel_memory_tcp) == ("shareable", 0)
@@ -246,6 +248,7 @@ async def test_a_create_request_means_what_it_meant_in_its_version(api):
     [
         ("1.43", {"Image": "b", "NetworkingConfig": {"EndpointsConfig": {"a": {}, "b": {}}}}),
         ("1.44", {"Image": "b", "HostConfig": {"Mounts": [{"VolumeOptions": {"Subpath": "x"}}]}}),
+        ("1.47", {"Image": "b", "HostConfig": {"Mounts": [{"Type": "image"}]}}),
     ],
 )
 async def test_what_an_old_version_could_not_ask(api, version: str, body):
