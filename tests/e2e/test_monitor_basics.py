@@ -112,7 +112,7 @@ async def test_a_client_that_does_not_read_holds_up_its_container_alone(kit: Kit
     assert request.id not in kit.exits
     assert len(unframe(await read_all(slow))[1]) == 20_000_000
     await kit.exited(request.id)
-    assert len(logged(kit.log_path(request.id))["stdout"]) == 20_000_000
+    assert len(kit.read_log(request.id, "json-file")) == 20_000_000
 
 
 async def test_a_new_daemon_finds_what_runs_and_what_ended(kit: Kit):

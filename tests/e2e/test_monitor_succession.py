@@ -9,6 +9,7 @@ import random
 import pytest
 from monitor_kit import Kit, logged, read_all, unframe
 
+from sampan.errors import Unavailable
 from sampan.monitor.client import Channel, RuntimeFailed
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -105,7 +106,7 @@ async def test_no_byte_is_lost_or_doubled_under_load(kit: Kit, request):
         await kit.kill_monitor()
     codes = [(await kit.exited(each.id)).exit_code for each in (lines, bare, tty, errors)]
     assert codes == [0, 0, 0, 9]
-    assert logged(kit.log_path("lines"))["stdout"] == b"".join(b"%d\n" % n for n in range(1, 2000001))
+    assert kit.read_log("lines", "json-file") == b"".join(b"%d\n" % n for n in range(1, 2000001))
     assert logged(kit.log_path("errors"))["stderr"] == b"".join(b"%d\n" % n for n in range(1, 300001))
     assert logged(kit.log_path("tty"))["stdout"] == b"".join(b"%d\n" % n for n in range(1, 60001))
     assert kit.read_log("bare", "local") == b"".join(b"bare-%d " % n for n in range(60000))
@@ -131,3 +132,37 @@ async def test_a_monitor_that_dies_amid_starts(kit: Kit):
         await kit.kill_monitor()
         with pytest.raises(RuntimeFailed, match="nosuchthing"):
             await starting
+
+
+async def test_an_upgrade_is_not_noticed(kit: Kit):
+    """Under load, with clients on pipes and a terminal, the same process is another program afterwards."""
+    lines = kit.request("/bin/sh", "-c", "seq 1 1000000; exit 4")
+    echo = kit.request("/bin/cat", open_stdin=True, stdin_once=True)
+    terminal = kit.request("/bin/sh", "-c", "stty -echo; read x; stty size", tty=True, open_stdin=True, size=(20, 30))
+    seen, channel, screen = (Channel(stdin=True, stdout=True, stderr=True) for _ in range(3))
+    reading = asyncio.create_task(read_all(seen))
+    before = kit.client.pid
+    await kit.client.start(lines, [seen])
+    await kit.client.start(echo, [channel])
+    await kit.client.start(terminal, [screen])
+    await kit.client.resize(terminal.id, 44, 55)
+    loop = asyncio.get_running_loop()
+    for turn in range(5):
+        await kit.client.upgrade()
+        await loop.sock_sendall(channel.socket, b"%d\n" % turn)
+        assert unframe(await loop.sock_recv(channel.socket, 100)) == {1: b"%d\n" % turn}
+    channel.socket.shutdown(1)
+    await loop.sock_sendall(screen.socket, b"x\n")
+    assert await read_all(screen) == b"44 55\r\n"
+    output = b"".join(b"%d\n" % number for number in range(1, 1000001))
+    assert unframe(await reading) == {1: output}
+    assert [(await kit.exited(each.id)).exit_code for each in (lines, echo, terminal)] == [4, 0, 0]
+    assert logged(kit.log_path(lines.id)) == {"stdout": output}
+    assert kit.client.pid == before and (await kit.run("/bin/true")).exit_code == 0
+
+
+async def test_an_upgrade_to_nothing_leaves_all_as_it_is(kit: Kit, monkeypatch):
+    monkeypatch.setattr("sampan.monitor.client.monitor_command", lambda root: ["/nonexistent"])
+    with pytest.raises(Unavailable, match="No such file"):
+        await kit.client.upgrade()
+    assert (await kit.run("/bin/true")).exit_code == 0

@@ -43,7 +43,7 @@ from sampan.monitor.requests import (
     info_of,
     make_pipes,
 )
-from sampan.monitor.succession import Orphans, ended, find_runtime, spawn_monitor
+from sampan.monitor.succession import Orphans, ended, find_runtime, monitor_command, spawn_monitor
 from sampan.store.paths import RunPaths
 
 __all__ = ["Channel", "LogOptions", "MonitorClient", "Mount", "ProcessInfo", "RuntimeFailed", "StartRequest"]
@@ -436,6 +436,13 @@ class MonitorClient:
         answer = await link.request("delete", None, None, id=process_id, argv=list(argv), unmount=list(unmount))
         words: str | None = answer.get("error") or answer["result"]
         return words
+
+    async def upgrade(self) -> None:
+        """Make the running monitor one of this version; its containers do not notice. Raises Unavailable."""
+        link = await self._linked()
+        answer = await link.request("upgrade", argv=monitor_command(self._paths.root))
+        if "error" in answer:
+            raise Unavailable(answer["error"])
 
     async def quit_when_empty(self) -> None:
         """Let the monitor end with its last process."""

@@ -18,6 +18,7 @@ from typing import Protocol
 from sampan.kernel import syscalls
 from sampan.monitor.encode import FRAME
 from sampan.monitor.loop import GONE, READ, WRITE, Loop
+from sampan.monitor.protocol import Message
 
 _BUFFER = 2 * 1024 * 1024
 _STDIN_CHUNK = 64 * 1024
@@ -44,14 +45,14 @@ class Owner(Protocol):
 class Client:
     """One attached client."""
 
-    def __init__(self, owner: Owner, descriptor: int, channel: int, wants: dict[str, bool]) -> None:
+    def __init__(self, owner: Owner, descriptor: int, channel: int, wants: dict[str, bool], pending: str) -> None:
         self.channel = channel
         self.socket = socket.socket(fileno=descriptor)
         self.socket.setblocking(False)
         self.wants = wants
-        self.stalled = False
+        self.stalled = bool(pending)
         self._owner = owner
-        self._pending = bytearray()
+        self._pending = bytearray(pending.encode("latin-1"))
         self._reading = False
         self._closing = False
         self._enlarge_buffer()
@@ -63,6 +64,11 @@ class Client:
         except OSError:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         self._room_limit = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 4
+
+    def freeze(self) -> Message:
+        """What makes it again after an upgrade."""
+        pending = self._pending.decode("latin-1")
+        return {"descriptor": self.socket.fileno(), "channel": self.channel, "pending": pending, **self.wants}
 
     def begin(self) -> None:
         """Start to carry stdin and to watch for the client's end."""

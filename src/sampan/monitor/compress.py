@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import struct
-import sys
 import zlib
 
 from sampan.kernel import syscalls
+from sampan.monitor.files import remove_file
 
 _GZIP_WITH_NAME = b"\x1f\x8b\x08\x08\0\0\0\0\0\xff"
 _BLOCK = 256 * 1024
@@ -23,7 +23,8 @@ _LEVEL = 6
 
 def compress(path: str) -> None:
     """Replace the file at `path` by `path`.gz. Raises OSError."""
-    with open(path, "rb", buffering=0) as plain, open(f"{path}.gz.new", "wb") as packed:  # noqa: PTH123
+    remove_file(f"{path}.gz.new")  # not just emptied: a predecessor in its last write may still hold it
+    with open(path, "rb", buffering=0) as plain, open(f"{path}.gz.new", "xb") as packed:  # noqa: PTH123
         about = os.fstat(plain.fileno())
         packed.write(_GZIP_WITH_NAME + b"%d-%d\0" % (about.st_ino, about.st_mtime_ns))
         deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
@@ -36,14 +37,9 @@ def compress(path: str) -> None:
     os.unlink(path)
 
 
-def main(path: str) -> None:
-    """Compress in the background of everything else, and not without the monitor that asked for it."""
-    parent = os.getppid()
+def main(path: str, parent: str) -> None:
+    """Compress in the background of everything else, and not without the monitor `parent` that asked for it."""
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _SIGKILL)
     os.nice(19)
-    if os.getppid() == parent:
+    if os.getppid() == int(parent):
         compress(path)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -79,6 +79,7 @@ class Loop:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         self.watch(reader, READ, lambda _: self._reap(reader))
+        os.write(writer, b"\0")  # some may have ended before
 
     def stop(self) -> None:
         self._running = False

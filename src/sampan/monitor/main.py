@@ -18,136 +18,78 @@ import signal
 import socket
 import sys
 import time
-from collections import deque
 
 from sampan.kernel import syscalls
-from sampan.monitor import protocol
+from sampan.monitor import protocol, upgrade
+from sampan.monitor.connection import Connection, listen
 from sampan.monitor.files import close_all, remove_file
-from sampan.monitor.loop import GONE, READ, WRITE, Loop, Timer
+from sampan.monitor.loop import Loop, Timer
 from sampan.monitor.process import Process, run_delete
 from sampan.monitor.protocol import Files, Message
 from sampan.monitor.spawn import Spawner
 from sampan.monitor.transit import Transit
 
 IDLE_SECONDS = 10.0
+UPGRADE_PATIENCE = 5.0
+UPGRADE_PAUSE = 0.01
 _LOG_LIMIT = 256 * 1024
 _KEPT_MEMORY = 1024 * 1024
 
 
 class Monitor:
-    """The processes, the daemon's connection and the messages between."""
+    """The processes, the daemon's connection and the operations."""
 
-    def __init__(self, exec_root: str) -> None:
-        """Raises BlockingIOError when another monitor holds the exec root."""
+    def __init__(self, exec_root: str, state: Message | None = None) -> None:
+        """A new monitor, or with `state` the one that this process was before its upgrade.
+
+        Raises BlockingIOError when another monitor holds the exec root.
+        """
         self.state = f"{exec_root}/monitor"
         self.exits = f"{self.state}/exits"
         os.makedirs(self.exits, mode=0o700, exist_ok=True)
-        self._lock = os.open(f"{self.state}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._files = state["files"] if state else _open_files(exec_root)
+        self._socket_path = f"{exec_root}/monitor.sock"
         self._log = os.open(f"{self.state}/monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.loop = Loop()
-        self.spawner = Spawner()
-        self.transit = Transit.create(f"{self.state}/progress")
+        self.spawner = Spawner(self._files["home"], state["soft_limit"] if state else None)
+        self.transit = Transit(state["transit"]) if state else Transit.create(f"{self.state}/progress")
         self.processes: dict[str, Process] = {}
         self._held: list[Process] = []
-        self._compressing: set[str] = set()
-        self._connection: socket.socket | None = None
-        self._outgoing: deque[tuple[Message, Files]] = deque()
+        self._compressing: dict[str, int] = {}
+        self._deleting = 0
         self._quit_when_empty = False
         self._idle = Timer(0.0, None)
-        self._listener = _listen(f"{exec_root}/monitor.sock")
-        self.loop.watch(self._listener.fileno(), READ, self._accept)
+        self._connection = Connection(self.loop, self._files["listener"], self)
+        if state:
+            self._thaw(state)
         self.loop.catch_children()
         self._consider_end_later()
 
     def run(self) -> None:
         self.loop.run()
+        remove_file(self._socket_path)
 
-    # The daemon's connection
+    # The daemon
 
-    def _accept(self, _: int) -> None:
-        try:
-            connection, _address = self._listener.accept()
-        except BlockingIOError:
-            return
-        self._disconnect()
-        connection.setblocking(False)
-        self._connection = connection
-        self.loop.watch(connection.fileno(), READ, self._converse)
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self.loop.unwatch(self._connection.fileno())
-            self._connection.close()
-            self._connection = None
-        for _, files in self._outgoing:
-            close_all(files)
-        self._outgoing.clear()
+    def disconnected(self) -> None:
         self._consider_end_later()
 
-    def _converse(self, mask: int) -> None:
-        if mask & WRITE:
-            self._flush()
-        if mask & (READ | GONE):
-            self._receive()
+    def emit(self, message: Message) -> None:
+        """Tell the daemon of something; without one it will see it in the list."""
+        self._connection.post(message)
 
-    def _receive(self) -> None:
-        if self._connection is None:
-            return
-        try:
-            packet = protocol.receive(self._connection)
-        except BlockingIOError:
-            return
-        except (OSError, ValueError) as error:
-            self.warn(f"the daemon's connection: {error}")
-            packet = None
-        if packet is None:
-            self._disconnect()
-        else:
-            self._handle(*packet)
-
-    def _handle(self, message: Message, files: Files) -> None:
+    def handle(self, message: Message, files: Files) -> None:
         operation = getattr(self, f"op_{str(message.get('op')).replace('-', '_')}", None)
         try:
             if operation is None:
                 raise ValueError(f"no operation {message.get('op')!r}")
             answer = operation(message, files)
             if answer is not None:
-                self._post({"seq": message.get("seq"), **answer})
+                self._connection.post({"seq": message.get("seq"), **answer})
         except (OSError, ValueError, KeyError, TypeError) as error:
-            self._post({"seq": message.get("seq"), "error": f"{error}"})
+            self._connection.post({"seq": message.get("seq"), "error": f"{error}"})
         finally:
             close_all(files)
-
-    def _post(self, message: Message, files: Files | None = None) -> None:
-        """Send, or queue, one packet; the descriptors of a queued one are duplicated."""
-        if self._connection is None:
-            return
-        if not self._outgoing and self._try_send(message, files or {}):
-            return
-        self._outgoing.append((message, {name: os.dup(fd) for name, fd in (files or {}).items()}))
-        self.loop.watch(self._connection.fileno(), READ | WRITE, self._converse)
-
-    def _try_send(self, message: Message, files: Files) -> bool:
-        """False when the packet must wait. A connection that is gone swallows it: the reader will see the end."""
-        assert self._connection is not None
-        try:
-            protocol.send(self._connection, message, files)
-        except BlockingIOError:
-            return False
-        except OSError:
-            pass
-        return True
-
-    def _flush(self) -> None:
-        while self._connection is not None and self._outgoing and self._try_send(*self._outgoing[0]):
-            close_all(self._outgoing.popleft()[1])
-        if self._connection is not None and not self._outgoing:
-            self.loop.watch(self._connection.fileno(), READ, self._converse)
-
-    def emit(self, message: Message) -> None:
-        """Tell the daemon of something; without one it will see it in the list."""
-        self._post(message)
 
     def warn(self, text: str) -> None:
         """Note something in the monitor's own log, which is kept short."""
@@ -166,22 +108,24 @@ class Monitor:
 
     def compress(self, path: str) -> None:
         """Compress a rotated log in a process of its own; if that fails it stays as it is."""
-        code = (
-            f"import sys; sys.path.insert(0, {sys.path[0]!r}); from sampan.monitor.compress import main; main({path!r})"
-        )
+        code = f"import sys; sys.path.insert(0, {sys.path[0]!r}); from sampan.monitor.compress import main; "
+        argv = [sys.executable, "-I", "-S", "-c", code + "main(*sys.argv[1:])", path, str(os.getpid())]
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         try:
-            child = self.spawner.spawn([sys.executable, "-I", "-S", "-c", code], {}, [null] * 3, [], {})
+            child = self.spawner.spawn(argv, {}, [null] * 3, [], {})
         except OSError as error:
             self.warn(f"{path} can't be compressed: {error}")
             return
         finally:
             os.close(null)
-        self._compressing.add(path)
+        self._await_compression(path, child)
+
+    def _await_compression(self, path: str, child: int) -> None:
+        self._compressing[path] = child
         self.loop.on_child(child, lambda status: self._compressed(path, status))
 
     def _compressed(self, path: str, status: int) -> None:
-        self._compressing.discard(path)
+        del self._compressing[path]
         if status:
             self.warn(f"{path} could not be compressed: wait status {status}")
 
@@ -189,15 +133,16 @@ class Monitor:
     # descriptor that is to be kept is popped from `files`; the rest is closed.
 
     def op_hello(self, message: Message, files: Files) -> Message | None:
+        self._quit_when_empty = False
         answer = {"seq": message["seq"], "version": protocol.VERSION, "pid": os.getpid()}
-        self._post(answer, self.transit.files)
+        self._connection.post(answer, self.transit.files)
         return None
 
     def op_list(self, message: Message, files: Files) -> Message:
         for process in self.processes.values():
             if process.state != "starting":
                 more = {"seq": message["seq"], "more": True, "record": process.record, **process.facts()}
-                self._post(more, process.files)
+                self._connection.post(more, process.files)
         return {"starting": [name for name, process in self.processes.items() if process.state == "starting"]}
 
     def op_start(self, message: Message, files: Files) -> None:
@@ -207,7 +152,9 @@ class Monitor:
         try:
             _attach_all(process, message, files)
             console = files.pop("console", None)
-            process.launch(message, files, console, lambda answer, shared: self._post({"seq": seq, **answer}, shared))
+            process.launch(
+                message, files, console, lambda answer, shared: self._connection.post({"seq": seq, **answer}, shared)
+            )
         except BaseException:
             process._discard()
             raise
@@ -283,7 +230,7 @@ class Monitor:
         seq = message["seq"]
 
         def done(error: str | None) -> None:
-            self._post({"seq": seq, "result": error})
+            self._connection.post({"seq": seq, "result": error})
 
         run_delete(self, message["id"], message["argv"], message, done)
 
@@ -291,6 +238,52 @@ class Monitor:
         self._quit_when_empty = True
         self._consider_end_later()
         return {}
+
+    def op_upgrade(self, message: Message, files: Files) -> None:
+        """Become what `argv` runs, as soon as nothing is under way; its answer is the successor's."""
+        self._upgrade_at_rest(message, time.monotonic() + UPGRADE_PATIENCE)
+
+    def _upgrade_at_rest(self, message: Message, deadline: float) -> None:
+        busy = self._deleting or self._held or not self._connection.idle
+        if busy or any(process.state == "starting" for process in self.processes.values()):
+            if time.monotonic() > deadline:
+                self._connection.post({"seq": message["seq"], "error": "the monitor is too busy to be upgraded"})
+            else:
+                self.loop.call_later(UPGRADE_PAUSE, lambda: self._upgrade_at_rest(message, deadline))
+            return
+        try:
+            upgrade.become(message["argv"], self._freeze(message["seq"]))
+        except (OSError, ValueError) as error:
+            self._connection.post({"seq": message["seq"], "error": f"{error}"})
+
+    def _freeze(self, sequence: int) -> Message:
+        connection = self._connection.socket
+        return {
+            "files": self._files | ({"connection": connection.fileno()} if connection else {}),
+            "transit": self.transit.files,
+            "soft_limit": self.spawner.soft_limit,
+            "processes": [process.freeze() for process in self.processes.values()],
+            "compressing": self._compressing,
+            "quit_when_empty": self._quit_when_empty,
+            "upgrade": sequence,
+        }
+
+    def _thaw(self, state: Message) -> None:
+        connection = self._files.pop("connection", None)
+        if connection is not None:
+            self._connection.take(socket.socket(fileno=connection))
+        self._quit_when_empty = state["quit_when_empty"]
+        for path, child in state["compressing"].items():
+            self._await_compression(path, child)
+        for frozen in state["processes"]:
+            process = Process(self, frozen["record"], frozen["files"])
+            self.processes[process.id] = process
+            process.thaw(frozen)
+        self._connection.post({"seq": state["upgrade"], "pid": os.getpid()})
+
+    def deletion(self, change: int) -> None:
+        """Count the runtime's deletes under way."""
+        self._deleting += change
 
     def _process(self, message: Message) -> Process:
         try:
@@ -305,7 +298,7 @@ class Monitor:
         self._idle = self.loop.call_later(0.0 if self._quit_when_empty else IDLE_SECONDS, self._consider_end)
 
     def _consider_end(self) -> None:
-        if not self.processes and (self._connection is None or self._quit_when_empty):
+        if not self.processes and (self._connection.socket is None or self._quit_when_empty):
             self.loop.stop()
 
     def end_if_empty(self) -> None:
@@ -319,15 +312,12 @@ def _attach_all(process: Process, message: Message, files: Files) -> None:
         process.attach(files.pop(f"channel{wants['channel']}"), wants)
 
 
-def _listen(path: str) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.setblocking(False)
-    remove_file(path)
-    mask = os.umask(0o177)
-    listener.bind(path)
-    os.umask(mask)
-    listener.listen(16)
-    return listener
+def _open_files(exec_root: str) -> Files:
+    """The lock, the mount namespace to come home to, and the listening socket. Raises BlockingIOError."""
+    lock = os.open(f"{exec_root}/monitor/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    return {"lock": lock, "home": home, "listener": listen(f"{exec_root}/monitor.sock")}
 
 
 def _settle() -> None:
@@ -346,9 +336,18 @@ def _settle() -> None:
         pass
 
 
-def main(exec_root: str) -> None:
-    """Run the monitor of `exec_root`; stdout, if a pipe, gets a byte once it listens or knows that another one does."""
+def main(exec_root: str, memory: str | None = None) -> None:
+    """Run the monitor of `exec_root`; stdout, if a pipe, gets a byte once it listens or knows that another one does.
+
+    `memory` is the descriptor of the state that this process left for itself at an upgrade.
+    """
     _settle()
+    monitor = _begin(exec_root) if memory is None else Monitor(exec_root, upgrade.read_state(int(memory)))
+    signal.signal(signal.SIGTERM, lambda *_: monitor.end_if_empty())
+    monitor.run()
+
+
+def _begin(exec_root: str) -> Monitor:
     try:
         monitor = Monitor(exec_root)
     except BlockingIOError:
@@ -357,7 +356,7 @@ def main(exec_root: str) -> None:
     null = os.open("/dev/null", os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
+    os.close(null)
     if monitor is None:
         sys.exit(0)
-    signal.signal(signal.SIGTERM, lambda *_: monitor.end_if_empty())
-    monitor.run()
+    return monitor

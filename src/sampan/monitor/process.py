@@ -61,6 +61,8 @@ class Host(Protocol):
 
     def is_compressing(self, path: str) -> bool: ...
 
+    def deletion(self, change: int) -> None: ...
+
 
 class Process:
     """One process; see the module's drawing."""
@@ -82,7 +84,9 @@ class Process:
         self.deleted = False
         self.files = files
         self.clients: list[Client] = []
-        self.log = LogFile(record["log"], host) if (record.get("log") or {}).get("driver", "none") != "none" else None
+        options = record.get("log")
+        self.log = LogFile(options, host) if options and options["driver"] != "none" else None
+        self._is_child = False
         self._grace: Timer | None = None
 
     # Starting
@@ -134,7 +138,7 @@ class Process:
         except OSError:
             pass  # ended and reaped already; its status is with the loop
         if console is not None:
-            self.use_terminal(_receive_terminal(console))
+            self._fetch_terminal(console)
         self.record = {key: value for key, value in self.record.items() if key not in STARTING_ONLY}
         self.state = "running"
 
@@ -144,6 +148,9 @@ class Process:
         self.files["stdout"] = master
         if self.record.get("open_stdin") and "stdin" not in self.files:
             self.files["stdin"] = fcntl.fcntl(master, fcntl.F_DUPFD_CLOEXEC, 3)
+
+    def _fetch_terminal(self, console: int) -> None:
+        self.use_terminal(_receive_terminal(console))
         size = self.record.get("size")
         if size:
             self.resize(*size)
@@ -175,7 +182,7 @@ class Process:
         self.status, self.exited_at, self.oom = facts["status"], facts["exited_at"], facts["oom"]
         self.state = "exited" if facts["state"] == "exited" else "running"
         if console is not None and self.state == "running":
-            self.use_terminal(_receive_terminal(console))
+            self._fetch_terminal(console)
         elif self.tty and "stdout" in self.files:
             self.use_terminal(self.files["stdout"])
 
@@ -203,7 +210,31 @@ class Process:
         else:
             self.ended(status)
 
+    def freeze(self) -> Message:
+        """All that makes it again in this process's next life."""
+        return {
+            "record": self.record,
+            "facts": self.facts(),
+            "files": self.files,
+            "child": self._is_child,
+            "clients": [client.freeze() for client in self.clients],
+        }
+
+    def thaw(self, frozen: Message) -> None:
+        """Go on after an upgrade."""
+        self.adopt(frozen["facts"], None)
+        self.deleted = frozen["facts"]["deleted"]
+        for client in frozen["clients"]:
+            self.attach(client["descriptor"], client)
+        if self.state == "exited":
+            return
+        if frozen["child"] and self.status is None:
+            self._run()
+        else:
+            self.go_on()
+
     def _run(self) -> None:
+        self._is_child = True
         self._begin()
         self.loop.on_child(self.pid, self.ended)
 
@@ -296,7 +327,7 @@ class Process:
     def attach(self, descriptor: int, wants: Message) -> Client:
         """Add a client: `wants` is channel (the daemon's number for it), stdin, stdout, stderr."""
         flags = {name: bool(wants.get(name)) for name in ("stdin", "stdout", "stderr")}
-        client = Client(self, descriptor, wants["channel"], flags)
+        client = Client(self, descriptor, wants["channel"], flags, wants.get("pending", ""))
         self.clients.append(client)
         if self.state == "running":
             client.begin()
@@ -308,6 +339,8 @@ class Process:
     def client_gone(self, client: Client) -> None:
         if client in self.clients:
             self.clients.remove(client)
+        if client.wants["stdin"] and self.record.get("stdin_once") and not self.tty:
+            self.close_stdin()
         client.drop()
         self.host.emit({"event": "detached", "id": self.id, "channel": client.channel})
         self.watch_output()
@@ -400,7 +433,7 @@ class Process:
             self._close_file(name)
         if self.log is not None:
             self.log.close()
-            self.log = None
+            self.log = self.record["log"] = None
 
     def _close_file(self, name: str) -> None:
         descriptor = self.files.pop(name, None)
@@ -415,6 +448,7 @@ def run_delete(host: Host, name: str, argv: list[str], record: Message, done: Ca
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
     def ended(status: int) -> None:
+        host.deletion(-1)
         words = b""
         try:
             words = os.read(reader, _ERROR_LIMIT)

@@ -20,11 +20,12 @@ _FIRST_PASSED = 3
 
 
 class Spawner:
-    """Spawns runtimes from the namespaces and limits that the monitor was started with."""
+    """Spawns runtimes from the mount namespace `home` and with the limit of files that the monitor was started with."""
 
-    def __init__(self) -> None:
-        self._home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        self._soft, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    def __init__(self, home: int, soft_limit: int | None) -> None:
+        self._home = home
+        soft, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.soft_limit = soft if soft_limit is None else soft_limit
         self._limit_files(self._hard)
 
     def spawn(
@@ -60,7 +61,7 @@ class Spawner:
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_PASSED + len(passed)) for fd in passed]
         targets = [*zip(stdio, range(3), strict=True), *zip(high, range(_FIRST_PASSED, 1 << 16), strict=False)]
         os.chdir(cwd)
-        self._limit_files(self._soft)
+        self._limit_files(self.soft_limit)
         try:
             return os.posix_spawn(
                 argv[0],

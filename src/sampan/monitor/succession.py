@@ -18,12 +18,19 @@ _REAP_PAUSE = 0.005
 _KEPT_STATUSES = 4096
 
 
+def monitor_command(exec_root: Path) -> list[str]:
+    """The command of this version's monitor: no site packages, nothing from the environment."""
+    package_root = str(Path(__file__).resolve().parents[2])
+    code = (
+        f"import sys; sys.path.insert(0, {package_root!r}); from sampan.monitor.main import main; main(*sys.argv[1:])"
+    )
+    return [sys.executable, "-I", "-S", "-c", code, str(exec_root)]
+
+
 async def spawn_monitor(exec_root: Path) -> subprocess.Popen[bytes]:
     """Start a monitor in a session of its own and wait until it listens."""
-    package_root = str(Path(__file__).resolve().parents[2])
-    code = f"import sys; sys.path.insert(0, {package_root!r}); from sampan.monitor.main import main; main(sys.argv[1])"
     process = subprocess.Popen(  # noqa: ASYNC220 (a vfork; asyncio's own would hold a thread as long as it lives)
-        [sys.executable, "-I", "-S", "-c", code, str(exec_root)],
+        monitor_command(exec_root),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

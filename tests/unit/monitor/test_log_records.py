@@ -108,3 +108,10 @@ def test_a_torn_or_foreign_line_is_skipped():
         + written("json-file", [(1, b"two\n", 0)])
     )
     assert texts(make_decoder("json-file").feed(log)) == {1: b"one\ntwo\n"}
+
+
+def test_a_foreign_line_amid_a_run_costs_no_more_than_itself():
+    one = written("json-file", [(1, b"a\n" * 20000, 0)])
+    foreign = written("json-file", [(2, b"b\n", 0)])
+    runs = list(make_decoder("json-file").feed(one + foreign + b"rubbish\n" + one))
+    assert texts(runs) == {1: b"a\n" * 40000, 2: b"b\n"}

@@ -53,26 +53,38 @@ class JsonDecoder:
         data = self._rest + data
         end = data.rfind(b"\n") + 1
         self._rest = data[end:]
-        position = 0
+        position = by_the_book = 0
         while position < end:
             line_end = data.index(b"\n", position) + 1
-            run, position = _run_of_lines(data, position, line_end, end) or (_record(data[position:line_end]), line_end)
+            last = _end_of_run(data, position, line_end, end) if position >= by_the_book else line_end
+            run = _run(data[position:last], line_end - position) if last > line_end else None
+            if run is None:
+                by_the_book = max(by_the_book, last)  # something foreign may be among them
+                last = line_end
+                run = _record(data[position:line_end])
+            position = last
             if run is not None:
                 yield run
 
 
-def _run_of_lines(data: bytes, start: int, line_end: int, end: int) -> tuple[Run, int] | None:
-    """The run of plain records from `start` on whose tails are the same; None when the first has to be looked at."""
+def _end_of_run(data: bytes, start: int, line_end: int, end: int) -> int:
+    """The end of the records from `start` on that have the same tail as the first."""
     close = data.find(_NEWLINE + _CLOSE, start, line_end)
-    if close < 0 or not data.startswith(_OPEN, start):
-        return None
+    if close < 0 or not data.startswith(_OPEN, start) or not data.startswith(_OPEN, line_end):
+        return line_end
     tail = data[close:line_end]
-    last = _last_of_run(data, tail, line_end, end) if data.startswith(_OPEN, line_end) else close
-    text = _unescape(data[start + len(_OPEN) : last].replace(tail + _OPEN, b"\n"))
-    if text is None:
+    return _last_of_run(data, tail, line_end, end) + len(tail)
+
+
+def _run(lines: bytes, first: int) -> Run | None:
+    """Records with the same tail, the first of them `first` bytes long; None when there is more to them."""
+    tail = lines[lines.find(_NEWLINE + _CLOSE) : first]
+    text = _unescape(lines[len(_OPEN) : -len(tail)].replace(tail + _OPEN, b"\n"))
+    try:
+        record = json.loads(_OPEN + tail)
+        return None if text is None else Run(_stream(record), text + b"\n", record["time"], record.get("attrs"))
+    except (ValueError, KeyError):
         return None
-    record = json.loads(_OPEN + tail)
-    return Run(_stream(record), text + b"\n", record["time"], record.get("attrs")), last + len(tail)
 
 
 def _last_of_run(data: bytes, tail: bytes, first_end: int, end: int) -> int:
