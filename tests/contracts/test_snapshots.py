@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from sampan.errors import Conflict, NotFound
 from sampan.oci.digest import digest_of
+from sampan.store import overlay
 from sampan.store.db import Database
 from sampan.store.leases import Leases
 from sampan.store.snapshots import Snapshots
@@ -32,7 +34,8 @@ class OverlayStore:
 
     def reopen(self, boot=None):
         """A daemon that was killed and started again, perhaps after a boot."""
-        self.close()
+        self.store.close()
+        self.database.close()
         self.open(boot)
         self.store.recover()
 
@@ -51,7 +54,23 @@ class OverlayStore:
         self.database.close()
 
 
-STORES: dict[str, Callable] = {"overlay": OverlayStore}
+class OlderKernel(OverlayStore):
+    """The same on a kernel whose fsconfig(2) does not know `lowerdir+`."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(overlay, "_mount_by_descriptor", self.refuse)
+
+    def refuse(self, mount):
+        raise OSError(errno.EINVAL, "Invalid argument", "lowerdir+")
+
+    def close(self):
+        super().close()
+        self.patch.undo()
+
+
+STORES: dict[str, Callable] = {"overlay": OverlayStore, "overlay before 6.7": OlderKernel}
 
 
 @pytest.fixture(params=sorted(STORES))
@@ -203,9 +222,9 @@ async def test_mounts_are_data_that_fits_a_page(body):
         parent = layer(body, str(number), parent, a=str(number))
         chain.append(parent.key)
     await body.store.prepare("c", chain)
-    overlay = body.store.mounts("c")
-    assert len(overlay.data) < 4096
-    assert all((overlay.folder / path).is_dir() for path in (*overlay.lower, overlay.upper, overlay.work))
+    data = body.store.mounts("c")
+    assert len(data.data) < 4096
+    assert all((data.folder / path).is_dir() for path in (*data.lower, data.upper, data.work))
     with body.store.view("c") as root:
         assert text(root, "a") == "124"
 
@@ -297,8 +316,8 @@ async def test_layers_without_their_directory_are_doubtful_and_beginnings_made_a
 
     await body.store.prepare("c", chain)
     body.store.settle()
-    overlay = body.store.mounts("c")
-    shutil.rmtree((overlay.folder / overlay.lower[0]).parent)
+    data = body.store.mounts("c")
+    shutil.rmtree((data.folder / data.lower[0]).parent)
     shutil.rmtree(body.store.layer(chain[1]).fs.parent)
     body.reopen()
     assert [one.key for one in body.store.unsettled()] == chain[1:]

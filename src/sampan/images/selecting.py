@@ -54,10 +54,12 @@ def prunable(images: Sequence[Image], filters: Filters, hidden: Set[str]) -> lis
     check(filters, _PRUNE_FILTERS)
     dangling, latest = boolean(filters, "dangling") is not False, until(filters)
     unwanted = filters.get("label!", ())
+    parents = {image.parent for image in images}
     return [
         image
         for image in images
-        if not (dangling and image.references)
+        if not (dangling and image.repo_tags)
+        and (image.references or image.id not in parents)
         and image.id not in hidden
         and image.created < latest
         and has_labels(image, filters.get("label", ()))

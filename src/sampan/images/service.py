@@ -254,8 +254,7 @@ class Images:
         report = PruneReport()
         for image in wanted:
             await self._prune_one(image, report)
-        freed = sum(layer.size for layer in await self._in_thread(self.collector.run))
-        report.space_reclaimed += freed
+        await self._in_thread(self.collector.run)
         self._events.emit("image", "prune", "", {"reclaimed": str(report.space_reclaimed)})
         return report
 
@@ -322,19 +321,16 @@ class Images:
         )
 
     async def _prune_one(self, image: Image, report: PruneReport) -> None:
-        if self._users(image.id) or self.catalog.children(image.id):
-            return
-        before = {layer.key: layer.size for layer in self.snapshots.layers()}
+        sizes = {layer.key: layer.size for layer in self.snapshots.layers()}
         remover = self._remover()
-        try:
-            # Each tag by its name, so that a prune says of every one that it went.
-            for ref in [reference.familiar for reference in image.references if reference.tag] or [image.id]:
-                await remover.remove(ref, self.resolve(ref), False, True)
-        except (Conflict, NotFound):
-            # Someone began to use it, or removed it, meanwhile.
-            pass
-        report.images_deleted = [*(report.images_deleted or []), *remover.items]
-        report.space_reclaimed += sum(before.get(Digest(item.deleted), 0) for item in remover.items)
+        for ref in [reference.familiar for reference in image.references] or [image.id]:
+            try:
+                await remover.remove(ref, self.resolve(ref), force=False, prune=True)
+            except (Conflict, NotFound):
+                # In use, or gone meanwhile.
+                continue
+        report.images_deleted = [*(report.images_deleted or []), *remover.items] or None
+        report.space_reclaimed += sum(sizes.get(Digest(item.deleted), 0) for item in remover.items)
 
     def _import(
         self, inlet: Inlet, name: Reference | None, message: str, run: RunConfig, platform: Platform

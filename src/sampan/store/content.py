@@ -36,7 +36,7 @@ from typing import BinaryIO
 from sampan.errors import DataLoss, NotFound
 from sampan.oci.digest import Digest, hash_digest, hex_of
 from sampan.store.db import Database
-from sampan.store.files import sync_directory
+from sampan.store.files import exhausted, sync_directory
 
 __all__ = ["BlobInfo", "ContentStore", "Follower", "Ingest"]
 
@@ -172,13 +172,16 @@ class Ingest:
         return hash_digest(self._hash)
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append; the offset moves by the length of `data`."""
+        """Append; the offset moves by the length of `data`. Raises Exhausted when the disk is full."""
         view = memoryview(data)
         self._hash.update(view)
-        while view:
-            written = self._file.write(view)
-            view = view[written:]
-            self._advance(written)
+        try:
+            while view:
+                written = self._file.write(view)
+                view = view[written:]
+                self._advance(written)
+        except OSError as error:
+            raise exhausted(error, "storing content") from error
 
     def commit(self, expected: Digest | None = None, size: int | None = None) -> Digest:
         """Verify and store the blob. Raises DataLoss (and the bytes are gone) where digest or size differ."""
@@ -188,6 +191,9 @@ class Ingest:
             self._verify(digest, expected, size)
             os.fsync(self._file.fileno())
             self._store._adopt(self._path, digest, self.offset)
+        except OSError as error:
+            self._path.unlink(missing_ok=True)
+            raise exhausted(error, "storing content") from error
         except BaseException:
             self._path.unlink(missing_ok=True)
             raise

@@ -34,11 +34,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from sampan.errors import Internal
+from sampan.errors import Exhausted, Internal
 
 __all__ = ["MIGRATIONS", "Database"]
 
 T = TypeVar("T")
+
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -122,7 +123,7 @@ class Database:
         """Run `change` as one transaction on the writer thread and return its result.
 
         `durable` makes the commit (and all before it) survive a power cut. A cancelled caller's transaction is done
-        whole or not at all. An exception in `change` rolls back and is raised here.
+        whole or not at all. An exception in `change` rolls back and is raised here; a full disk raises Exhausted.
         """
         return await asyncio.wrap_future(self._thread.submit(self._transact, change, durable))
 
@@ -154,9 +155,11 @@ class Database:
         try:
             result = change(self._writer)
             self._writer.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                raise Exhausted(f"{self._path}: no space left on device") from error
             raise
         return result
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
 
-__all__ = ["remove_tree", "sync_directory"]
+from sampan.errors import Exhausted, Internal, SampanError
+
+__all__ = ["exhausted", "remove_tree", "sync_directory"]
+
+
+def exhausted(error: OSError, doing: str) -> SampanError:
+    """What to raise for a failed write: Exhausted where the disk or a quota is full, else Internal."""
+    kind = Exhausted if error.errno in (errno.ENOSPC, errno.EDQUOT) else Internal
+    return kind(f"{doing}: {(error.strerror or str(error)).lower()}")
 
 
 def sync_directory(path: Path) -> None:

@@ -6,8 +6,10 @@ detached()      a mount that is attached nowhere, for reading and writing by a d
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ __all__ = ["OverlayMount", "Usage", "detached", "usage_of"]
 
 # Without these a kernel may be set so that an upper directory can't be read as a layer.
 _OPTIONS = ("index=off", "metacopy=off", "redirect_dir=off")
+_LOWER = "lowerdir+"
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,20 @@ def detached(overlay: OverlayMount) -> Iterator[int]:
 def _mount_detached(overlay: OverlayMount) -> int:
     if overlay.upper is None and len(overlay.lower) == 1:
         return os.open(overlay.folder / overlay.lower[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return _mount_by_descriptor(overlay)
+    except OSError as error:
+        # Before Linux 6.7 a context takes lower directories only as one short string.
+        if error.errno != errno.EINVAL or error.filename != _LOWER:
+            raise
+        return _mount_aside(overlay)
+
+
+def _mount_by_descriptor(overlay: OverlayMount) -> int:
     context = syscalls.fsopen("overlay")
     try:
         for path in overlay.lower:
-            syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, "lowerdir+", str(overlay.folder / path))
+            syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, _LOWER, str(overlay.folder / path))
         for option in _OPTIONS:
             syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, *option.split("="))
         if overlay.upper is not None and overlay.work is not None:
@@ -91,3 +104,20 @@ def _mount_detached(overlay: OverlayMount) -> int:
         return syscalls.fsmount(context)
     finally:
         os.close(context)
+
+
+def _mount_aside(overlay: OverlayMount) -> int:
+    """The same by mount(2), in a thread with a mount namespace of its own, which ends with it."""
+    with ThreadPoolExecutor(1, "mount") as thread:
+        return thread.submit(_mount_and_let_go, overlay).result()
+
+
+def _mount_and_let_go(overlay: OverlayMount) -> int:
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+    os.chdir(overlay.folder)
+    syscalls.mount("overlay", "empty", "overlay", 0, overlay.data)
+    try:
+        return os.open("empty", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    finally:
+        syscalls.umount("empty", syscalls.MNT_DETACH)

@@ -109,9 +109,9 @@ class Snapshots:
         return Draft(identity, path)
 
     def discard(self, draft: Draft) -> None:
-        """Forget a draft; its bytes go later."""
+        """Forget a draft. Its bytes go first: on a full disk they make room for the row's removal."""
+        remove_tree(draft.fs.parent)
         self._database.write_blocking(lambda rows: rows.execute("DELETE FROM snapshots WHERE id = ?", (draft.id,)))
-        self._sweep(draft.id)
 
     def commit_layer(self, draft: Draft, key: Digest, parent: Digest | None, diff: Digest, size: int) -> Layer:
         """Make `draft` the layer `key` on `parent`; where it is already there, the draft is discarded."""

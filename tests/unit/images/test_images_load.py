@@ -7,6 +7,7 @@ import gzip
 import json
 import lzma
 import os
+import subprocess
 import sys
 import tarfile
 
@@ -336,3 +337,25 @@ async def test_the_same_archive_twice_at_once(kit):
     assert len(kit.images.snapshots.layers()) == 2
     await kit.images.remove("a:1")
     assert kit.left() == ([], [], [])
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A file system of 6 MB."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(tmp_path)], check=True)
+    opened = Kit(tmp_path / "root")
+    yield opened
+    opened.close()
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize("size", [2_500_000, 8_000_000])
+async def test_a_full_disk_is_told_and_nothing_is_left_of_the_try(small, size):
+    await small.load(docker_archive((["small:1"], [ONE], {})))
+    before = small.left()
+    archive = docker_archive((["big:1"], [tar(("x", os.urandom(size))), tar(("y", os.urandom(size)))], {}))
+    lines = await small.load(archive, quiet=True)
+    assert "no space left on device" in lines[-1]["error"]
+    assert small.left() == before
+    assert [row.repo_tags for row in small.images.list(everything=True)] == [["small:1"]]
+    assert streams(await small.load(docker_archive((["more:1"], [TWO], {})))) == ["Loaded image: more:1\n"]

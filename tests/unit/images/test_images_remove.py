@@ -255,6 +255,20 @@ async def test_pruning_takes_what_nothing_uses(kit):
     assert tags(kit) == [["app:1"]]
 
 
+async def test_pruning_takes_all_names_but_one_of_an_image_in_use(kit):
+    kit.users[kit.images.resolve("made:1").id] = [User("c" * 64)]
+    report = await kit.images.prune({"dangling": ["false"]})
+    assert ("Untagged", "made:1") in done(report.images_deleted)
+    assert tags(kit) == [["made:2"]]
+
+
+async def test_pruning_spares_parents_of_images_that_stay(kit):
+    await commit(kit, "app:1", "child")
+    await kit.images.remove("app:1")
+    assert (await kit.images.prune()).images_deleted is None
+    assert tags(kit, everything=True)[:2] == [["child:latest"], []]
+
+
 async def test_prune_filters(kit):
     assert (await kit.images.prune({"dangling": ["0"], "label": ["x"]})).images_deleted is None
     assert (await kit.images.prune({"dangling": ["0"], "until": ["2000-01-01T00:00:00Z"]})).images_deleted is None
