@@ -42,7 +42,7 @@ from sampan.wire.volumes import Volume, VolumeList
 
 SEED = int(os.environ.get("SAMPAN_TEST_FUZZ_SEED", "20261125"))
 SECONDS = float(os.environ.get("SAMPAN_TEST_FUZZ_SECONDS", "0"))
-ROUNDS = 8000
+ROUNDS = 4000
 
 
 async def of(*items: bytes) -> AsyncIterator[bytes]:
@@ -304,9 +304,9 @@ async def test_memory_stays_flat_under_bad_input(api, tmp_path: Path):
         return memory(), len(os.listdir("/proc/self/fd"))
 
     fuzzer = Fuzzer(SEED + 1, build_routes(Backends()))
-    await storm(path, fuzzer, 1000)
+    await storm(path, fuzzer, 500)
     before, descriptors = await settled()
-    await storm(path, fuzzer, 4000)
+    await storm(path, fuzzer, 2500)
     after, descriptors_after = await settled()
     assert after - before < 6_000_000
     assert descriptors_after <= descriptors
