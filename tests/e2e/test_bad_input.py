@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rig import image, leaks
+from rig import image, leaks, storm
 
 pytestmark = pytest.mark.root
 
@@ -60,11 +60,15 @@ HEADS = {
 }
 
 
+# Statuses that HTTP has for just this.
+ACCEPTED = {"unknown version": 505, "unknown coding": 501}
+
+
 @pytest.mark.parametrize("name", HEADS)
 def test_malformed_heads(api, sampand, name):
     answer = raw(sampand, HEADS[name], half_close=False)
     status = int(answer.split(b" ")[1]) if answer else 400
-    assert 400 <= status < 500 or name == "unknown coding", answer[:300]
+    assert 400 <= status < 500 or status == ACCEPTED.get(name), answer[:300]
     assert b"Traceback" not in answer
     assert api.get("/_ping").status == 200
 
@@ -167,6 +171,9 @@ QUERIES = [
 def test_malformed_queries_and_names(api, runner, call):
     method, path = call.split(" ", 1)
     answer = api.request(method, path, {"Image": "busybox"} if method == "POST" and "create?" in path else None)
+    if ".." in path and answer.status == 301:  # to the cleaned path, as dockerd does
+        assert ".." not in answer.headers["location"]
+        return
     assert 400 <= answer.status < 500, f"{answer.status}: {answer.message}"
     assert len(answer.message) > 5 and "Traceback" not in answer.message
     assert [name for c in api.get("/containers/json?all=1").json() for name in c["Names"]] == ["/runner"]
@@ -199,7 +206,10 @@ def bad_archives():
 
 @pytest.mark.parametrize(("name", "data"), list(bad_archives()), ids=[name for name, _ in bad_archives()])
 def test_malformed_archives(api, sampand, tmp_path, name, data):
-    before = sorted(entry.name for entry in (sampand.data / "snapshots").glob("*"))
+    def snapshots():
+        return {entry.name for entry in (sampand.data / "snapshots").iterdir()}
+
+    before = snapshots()
     answer = api.request("POST", "/images/load?quiet=1", data, {"Content-Type": "application/x-tar"})
     refused = answer.status >= 400 or b'"error"' in answer.body
     assert answer.status < 500 and b"Traceback" not in answer.body
@@ -209,8 +219,7 @@ def test_malformed_archives(api, sampand, tmp_path, name, data):
         return
     assert refused, answer.body
     assert api.get("/images/bad:1/json").status == 404
-    if name not in ("path climbs out",):
-        assert sorted(entry.name for entry in (sampand.data / "snapshots").glob("*")) == before
+    storm.wait_until(lambda: snapshots() <= before, f"no snapshots but {before}")
 
 
 json_values = st.recursive(

@@ -39,29 +39,29 @@ def test_many_cycles(fresh_sampand, long_run):
         assert after[1] <= before[1] + 5, f"descriptors grew from {before[1]} to {after[1]}"
 
 
-def test_clients_that_go_away_leave_nothing(fresh_sampand):
-    """Attach, exec, logs, wait and events whose clients vanish in the middle."""
-    engine = fresh_sampand
+def vanish(engine, client):
+    """Attach, logs, wait, exec and events whose clients go away in the middle."""
     upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
+    with engine.client() as attached, engine.client() as follower, engine.client() as waiter:
+        attached.begin("POST", "/containers/talker/attach?stream=1&stdin=1&stdout=1", None, upgrade)
+        follower.begin("GET", "/containers/talker/logs?stdout=1&follow=1")
+        waiter.begin("POST", "/containers/talker/wait")
+    with engine.client() as runner, engine.client() as watcher:
+        made = client.post("/containers/talker/exec", {"Cmd": ["cat"], "AttachStdin": True, "AttachStdout": True})
+        runner.begin("POST", f"/exec/{made.json()['Id']}/start", {"Detach": False}, upgrade)
+        watcher.begin("GET", "/events")
+
+
+def test_clients_that_go_away_leave_nothing(fresh_sampand):
+    engine = fresh_sampand
     with engine.client() as client:
         storm.run(client, "talker", "sh", "-c", "while :; do echo x; usleep 1000; done", OpenStdin=True)
-        client.get("/_ping")
+        for _ in range(20):  # until every worker thread has its own connection to the database
+            vanish(engine, client)
         before = leaks.descriptors(engine.pid)
-        for _ in range(20):
-            with engine.client() as attached, engine.client() as follower, engine.client() as waiter:
-                attached.begin("POST", "/containers/talker/attach?stream=1&stdin=1&stdout=1", None, upgrade)
-                follower.begin("GET", "/containers/talker/logs?stdout=1&follow=1")
-                waiter.begin("POST", "/containers/talker/wait")
-            with engine.client() as runner, engine.client() as watcher:
-                made = client.post(
-                    "/containers/talker/exec", {"Cmd": ["cat"], "AttachStdin": True, "AttachStdout": True}
-                )
-                runner.begin("POST", f"/exec/{made.json()['Id']}/start", {"Detach": False}, upgrade)
-                watcher.begin("GET", "/events")
-        storm.wait_until(
-            lambda: leaks.descriptors(engine.pid) <= before + 5,
-            f"descriptors are back at {before}",
-        )
+        for _ in range(40):
+            vanish(engine, client)
+        storm.wait_until(lambda: leaks.descriptors(engine.pid) <= before + 5, f"descriptors are back at {before}")
 
 
 @pytest.mark.timeout(600)

@@ -46,10 +46,12 @@ def processes(engine: Sampand) -> list[str]:
 
 
 def members(top: Path) -> Iterator[int]:
-    for folder in [top, *top.rglob("*")]:
-        file = folder / "cgroup.procs"
-        if folder.is_dir() and file.exists():
-            yield from map(int, file.read_text().split())
+    """The processes of a cgroup and those below it, which may vanish while one looks."""
+    for folder, _, _ in os.walk(top):
+        try:
+            yield from map(int, Path(folder, "cgroup.procs").read_text().split())
+        except OSError:
+            continue
 
 
 def links(engine: Sampand) -> list[str]:
