@@ -10,6 +10,7 @@ api           a raw HTTP client of `engine`, with the busybox image loaded
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,15 @@ from rig.http import EngineClient
 
 TEST_HOST = os.environ.get("SAMPAN_TEST_HOST", "")
 LONG = bool(os.environ.get("SAMPAN_TEST_LONG"))
+
+
+def pytest_configure() -> None:
+    """One seed for all random parts of a run, the same in all worker processes."""
+    os.environ.setdefault("SAMPAN_TEST_SEED", str(random.SystemRandom().randrange(1, 1 << 30)))
+
+
+def pytest_report_header() -> str:
+    return f"SAMPAN_TEST_SEED={os.environ['SAMPAN_TEST_SEED']} repeats the random parts of this run"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -22,10 +22,8 @@ GONE = "gone"
 
 
 def dice() -> random.Random:
-    """The run's randomness; SAMPAN_TEST_SEED repeats a run."""
-    seed = int(os.environ.get("SAMPAN_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
-    print(f"SAMPAN_TEST_SEED={seed} repeats this run")
-    return random.Random(seed)
+    """The run's randomness: SAMPAN_TEST_SEED, which conftest chooses and prints where it isn't given."""
+    return random.Random(int(os.environ["SAMPAN_TEST_SEED"]))
 
 
 def wait_until(condition: Any, what: str, seconds: float = 20) -> Any:
