@@ -7,7 +7,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampan.monitor.encode import FRAME, encoder
@@ -76,6 +76,7 @@ def test_details_are_the_attributes(tmp_path):
 
 
 @DRIVERS
+@settings(deadline=None)
 @given(
     parts=st.lists(st.text("ab\n", min_size=1, max_size=8).map(str.encode), max_size=15),
     tail=st.integers(0, 12),
@@ -88,6 +89,17 @@ def test_tail_gives_the_last_lines(tmp_path_factory, driver, parts, tail, files)
         write(Path(f"{log}.{number}") if number else log, driver, (1, part, index))
     lines = b"".join(parts).splitlines(keepends=True)
     assert read(log, driver, tail=tail) == b"".join(lines[len(lines) - min(tail, len(lines)) :])
+
+
+def test_a_damaged_compressed_file_gives_what_is_whole(tmp_path):
+    log = tmp_path / "log"
+    write(tmp_path / "log.1", "json-file", *((1, b"%d\n" % number, number) for number in range(50_000)))
+    compress(tmp_path / "log.1")
+    packed = tmp_path / "log.1.gz"
+    packed.write_bytes(packed.read_bytes()[: packed.stat().st_size // 2])
+    write(log, "json-file", (1, b"end\n", 9))
+    lines = read(log, "json-file").split()
+    assert lines[-1] == b"end" and lines[:-1] == [b"%d" % number for number in range(len(lines) - 1)]
 
 
 def test_no_log_is_an_empty_log(tmp_path):

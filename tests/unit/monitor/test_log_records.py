@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampan.monitor.encode import chunk_end, encoder, escape, format_time
@@ -42,6 +42,7 @@ def sent(parts) -> dict[int, bytes]:
 
 
 @pytest.mark.parametrize("driver", ["json-file", "local"])
+@settings(deadline=None)
 @given(parts=chunks, cuts=st.lists(st.integers(1, 200), max_size=20))
 def test_any_bytes_come_back_in_any_chunking(driver, parts, cuts):
     log = written(driver, parts)
@@ -54,6 +55,7 @@ def test_any_bytes_come_back_in_any_chunking(driver, parts, cuts):
     assert texts(runs) == sent(parts)
 
 
+@settings(deadline=None)
 @given(parts=chunks)
 def test_each_json_record_is_one_line_of_json_with_at_most_one_line_of_text(parts):
     for line in written("json-file", parts, {"tier": "one"}).splitlines():
@@ -63,18 +65,21 @@ def test_each_json_record_is_one_line_of_json_with_at_most_one_line_of_text(part
         assert parse_time(record["time"]) in range(NOW, NOW + 4)
 
 
+@settings(deadline=None)
 @given(parts=chunks)
 def test_times_and_streams_keep_their_order(parts):
     runs = list(make_decoder("local").feed(written("local", parts)))
     assert [(run.stream, run.time_ns, run.text) for run in runs] == [(s, NOW + t, d) for s, d, t in parts]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_escape_is_a_json_string_for_the_bytes(data):
     text = json.loads(b'"' + escape(data) + b'"', strict=False)
     assert text.encode("utf-8", "surrogateescape") == data
 
 
+@settings(deadline=None)
 @given(st.text().filter(bool))
 def test_text_is_never_cut_within_a_character_or_a_line(text):
     data = text.encode("utf-8", "replace")
@@ -87,6 +92,7 @@ def test_text_is_never_cut_within_a_character_or_a_line(text):
             data[:end].decode()
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=50))
 def test_a_cut_takes_something(data):
     assert 0 < chunk_end(data) <= len(data)

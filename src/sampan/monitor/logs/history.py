@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from sampan.monitor.encode import LOCAL_HEADER, LOCAL_TRAILER
 from sampan.monitor.logs.decode import JsonDecoder
 
 BLOCK = 1024 * 1024
 _TRIES = 5
+_DAMAGE = (OSError, EOFError, cast("type[Exception]", isal_zlib.error))
 _OVERHEAD = LOCAL_HEADER.size + LOCAL_TRAILER.size
 
 
@@ -35,7 +36,11 @@ class LogPart:
     compressed: bool = False
 
     def read(self, size: int = BLOCK) -> bytes:
-        return self.file.read(size)
+        """The next bytes, none at the end; a compressed file that a power cut damaged ends where the damage begins."""
+        try:
+            return self.file.read(size)
+        except _DAMAGE:
+            return b""
 
     @property
     def inode(self) -> int:
