@@ -1,0 +1,167 @@
+"""Credentials and tokens for one registry (docker's token authentication; RFC 6749 where a refresh token is known).
+
+    request --401 + WWW-Authenticate--> Basic:  send the name and password
+                                        Bearer: get a token for the scope at the realm, keep it until it expires
+
+A token is kept per scope. It is thrown away when it is refused, so that one that expires during a pull is renewed.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from sampan.errors import Unauthenticated, Upstream
+
+__all__ = ["Authorizer", "Challenge", "Credentials", "Scope", "parse_challenges"]
+
+_PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|$)')
+_SCHEME = re.compile(r"(?:^|,)\s*(Basic|Bearer)(?:\s+|$)", re.IGNORECASE)
+_DEFAULT_LIFETIME = 60.0
+_MARGIN = 5.0
+_CLIENT = "sampan"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What somebody has for a registry: name and password, or a refresh token, or a token that is used as it is."""
+
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
+    registry_token: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credentials(username={self.username!r})"
+
+    @property
+    def basic(self) -> str | None:
+        """The Authorization field of basic authentication."""
+        if not self.username:
+            return None
+        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a request needs, as token services name it."""
+
+    name: str
+    actions: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"repository:{self.name}:{','.join(self.actions)}"
+
+
+CATALOG = "registry:catalog:*"
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """One of the ways in that a WWW-Authenticate field offers."""
+
+    scheme: str
+    parameters: Mapping[str, str]
+
+
+class TokenReply(msgspec.Struct):
+    """A token service's answer."""
+
+    token: str = ""
+    access_token: str = ""
+    refresh_token: str = ""
+    expires_in: float | None = None
+
+
+Fetch = Callable[[str, Mapping[str, str], Credentials, bool], Awaitable[TokenReply]]
+"""Ask a token service: realm, parameters, credentials, whether by POST. Given in by whoever has connections."""
+
+
+def parse_challenges(fields: list[str]) -> list[Challenge]:
+    """The challenges in WWW-Authenticate fields (RFC 9110, 11.6.1)."""
+    found = []
+    for text in fields:
+        starts = list(_SCHEME.finditer(text))
+        for match, after in zip(starts, [*(other.start() for other in starts[1:]), len(text)], strict=True):
+            rest = text[match.end() : after]
+            values = {key.lower(): quoted or plain for key, quoted, plain in _PARAMETER.findall(rest.strip() + ",")}
+            found.append(Challenge(match[1].lower(), values))
+    return found
+
+
+class Authorizer:
+    """The credentials for one registry, and the tokens they brought."""
+
+    def __init__(self, credentials: Credentials | None, fetch: Fetch) -> None:
+        self._credentials = credentials or Credentials()
+        self._fetch = fetch
+        self._challenge: Challenge | None = None
+        self._tokens: dict[tuple[str, ...], tuple[str, float]] = {}
+
+    async def header(self, scopes: tuple[str, ...]) -> str | None:
+        """The Authorization field for a request in these scopes; None before the registry said what it wants."""
+        if self._credentials.registry_token:
+            return f"Bearer {self._credentials.registry_token}"
+        if self._challenge is None:
+            return None
+        if self._challenge.scheme == "basic":
+            return self._credentials.basic
+        return f"Bearer {await self._token(scopes)}"
+
+    def challenged(self, fields: list[str], scopes: tuple[str, ...], sent: str | None) -> bool:
+        """Learn from a 401; whether another try can help: `sent` is the field that was refused."""
+        challenges = parse_challenges(fields)
+        by_scheme = {challenge.scheme: challenge for challenge in reversed(challenges)}
+        chosen = by_scheme.get("bearer") or by_scheme.get("basic")
+        if chosen is None or self._credentials.registry_token:
+            return False
+        self._challenge = chosen
+        if chosen.scheme == "basic":
+            return self._credentials.basic is not None and sent != self._credentials.basic
+        known = self._tokens.pop(scopes, None)
+        return sent is None or not sent.startswith("Bearer ") or known is not None
+
+    async def log_in(self) -> str:
+        """Check the credentials against what the registry asked for; returns a refresh token, "" without one."""
+        if self._challenge is None or self._challenge.scheme == "basic":
+            return ""
+        reply = await self._ask((), offline=True)
+        return reply.refresh_token
+
+    async def _token(self, scopes: tuple[str, ...]) -> str:
+        token, until = self._tokens.get(scopes, ("", 0.0))
+        if time.monotonic() < until:
+            return token
+        reply = await self._ask(scopes)
+        token = reply.token or reply.access_token
+        if not token:
+            raise Upstream("the token service's answer has no token")
+        lifetime = max(_DEFAULT_LIFETIME, reply.expires_in or 0)
+        self._tokens[scopes] = (token, time.monotonic() + lifetime - _MARGIN)
+        return token
+
+    async def _ask(self, scopes: tuple[str, ...], offline: bool = False) -> TokenReply:
+        assert self._challenge is not None
+        parameters = self._challenge.parameters
+        realm = parameters.get("realm")
+        if not realm:
+            raise Upstream("the registry asks for a token and does not say where to get it")
+        wanted = {"service": parameters.get("service", ""), "scope": " ".join(scopes)}
+        credentials = self._credentials
+        if credentials.identity_token:
+            form = {"grant_type": "refresh_token", "refresh_token": credentials.identity_token, "client_id": _CLIENT}
+            return await self._fetch(realm, {**wanted, **form}, credentials, True)
+        more = {"account": credentials.username} if credentials.username else {}
+        if offline:
+            more |= {"offline_token": "true", "client_id": _CLIENT}
+        return await self._fetch(realm, {**wanted, **more}, credentials, False)
+
+
+def refused(status: int, told: str) -> Unauthenticated:
+    """The error that a token service's refusal is."""
+    return Unauthenticated(told or f"the token service answered with status {status}")

@@ -1,0 +1,394 @@
+"""One repository of a registry: the distribution API's endpoints as methods.
+
+Reads go to the mirrors first, where there are any, and on to the next place when one fails; writes go to the registry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import quote, urljoin, urlsplit
+
+import aiohttp
+import msgspec
+
+from sampan.errors import Conflict, DataLoss, InvalidArgument, NotFound, SampanError, Upstream
+from sampan.images.remote.auth import CATALOG, Scope
+from sampan.images.remote.connection import Body, Connection
+from sampan.oci import mediatypes
+from sampan.oci.digest import Digest, hasher, parse_digest
+from sampan.oci.documents import Descriptor, Index, parse
+from sampan.oci.reference import Reference
+
+__all__ = ["ACCEPTED", "RegistryClient", "RemoteManifest", "UploadPlace"]
+
+MANIFEST_LIMIT = 16 << 20
+ACCEPTED = ", ".join(
+    (
+        mediatypes.OCI_INDEX,
+        mediatypes.OCI_MANIFEST,
+        mediatypes.DOCKER_MANIFEST_LIST,
+        mediatypes.DOCKER_MANIFEST,
+        mediatypes.DOCKER_MANIFEST_V1,
+    )
+)
+BINARY = "application/octet-stream"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RemoteManifest:
+    """A manifest as a registry has it; verified. `content` is empty where only its fields were asked for."""
+
+    digest: Digest
+    media_type: str
+    size: int
+    content: bytes = b""
+
+
+@dataclass(frozen=True)
+class UploadPlace:
+    """Where the next bytes of an upload go, and how many are there."""
+
+    url: str
+    offset: int = 0
+
+
+class _Tags(msgspec.Struct):
+    tags: list[str] | None = None
+
+
+class _Repositories(msgspec.Struct):
+    repositories: list[str] | None = None
+
+
+Places = Callable[[], Awaitable[list[Connection]]]
+
+
+class RegistryClient:
+    """See the module. Made by `Remote.repository`."""
+
+    def __init__(self, reference: Reference, places: Places) -> None:
+        self.reference = reference
+        self.name = reference.path
+        self._places = places
+        self._pull = (str(Scope(self.name, ("pull",))),)
+        self._push: tuple[str, ...] = (str(Scope(self.name, ("pull", "push"))),)
+        self._delete = (str(Scope(self.name, ("delete", "pull"))),)
+
+    # manifests
+
+    async def manifest(self, reference: str) -> RemoteManifest:
+        """A manifest by tag or digest. Raises NotFound, Denied, Unauthenticated, Unavailable, DataLoss and others."""
+        return await self._anywhere(lambda place: self._manifest(place, reference, "GET"))
+
+    async def head(self, reference: str) -> RemoteManifest:
+        """Its digest, type and size alone."""
+        return await self._anywhere(lambda place: self._manifest(place, reference, "HEAD"))
+
+    async def put_manifest(self, reference: str, content: bytes, media_type: str) -> Digest:
+        """Store a manifest; returns its digest. A subject that the registry does not know of gets its referrers tag."""
+        what = f"pushing manifest {self.reference.familiar_name}:{reference}"
+        headers = {"Content-Type": media_type}
+        place = f"/v2/{self.name}/manifests/{reference}"
+        connection = await self._registry()
+        async with connection.request(
+            "PUT", place, what, scopes=self._push, headers=headers, body=content, accept=(200, 201)
+        ) as reply:
+            digest = _digest_of(content, reply, reference)
+            handled = "OCI-Subject" in reply.headers
+        if not handled:
+            await self._note_referrer(content, media_type, digest)
+        return digest
+
+    async def delete_manifest(self, reference: str) -> None:
+        """Remove a manifest (by digest) or a tag, where the registry allows that."""
+        await self._delete_at(f"/v2/{self.name}/manifests/{reference}", f"deleting {reference}")
+
+    async def _manifest(self, connection: Connection, reference: str, method: str) -> RemoteManifest:
+        what = _named(self.reference, reference)
+        place = f"/v2/{self.name}/manifests/{reference}"
+        headers = {"Accept": ACCEPTED}
+        async with connection.request(method, place, what, scopes=self._pull, headers=headers) as reply:
+            content = b"" if method == "HEAD" else await connection.read(reply, MANIFEST_LIMIT)
+            media_type = reply.headers.get("Content-Type", "").partition(";")[0].strip()
+            if method == "HEAD":
+                told = reply.headers.get("Docker-Content-Digest", reference if ":" in reference else "")
+                if not told:
+                    return await self._manifest(connection, reference, "GET")
+                return RemoteManifest(parse_digest(told), media_type, int(reply.headers.get("Content-Length", 0)))
+            digest = _digest_of(content, reply, reference)
+        return RemoteManifest(digest, _declared_type(content, media_type), len(content), content)
+
+    # blobs
+
+    async def blob_size(self, digest: str, writing: bool = False) -> int | None:
+        """A blob's size, None where the repository does not have it. `writing` asks the registry, not its mirrors."""
+
+        async def ask(connection: Connection) -> int | None:
+            place = f"/v2/{self.name}/blobs/{digest}"
+            scopes = self._push if writing else self._pull
+            async with connection.request(
+                "HEAD", place, f"asking for {digest}", scopes=scopes, accept=(200, 404)
+            ) as reply:
+                return int(reply.headers.get("Content-Length", 0)) if reply.status == 200 else None
+
+        return await ask(await self._registry()) if writing else await self._anywhere(ask)
+
+    @asynccontextmanager
+    async def open_blob(self, digest: str, offset: int = 0) -> AsyncIterator[tuple[aiohttp.ClientResponse, int]]:
+        """The answer with a blob's bytes, and from where on it has them: 0 where the registry knows no ranges."""
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        place = f"/v2/{self.name}/blobs/{digest}"
+
+        async def ask(connection: Connection) -> aiohttp.ClientResponse:
+            return await connection.send(
+                "GET",
+                place,
+                f"downloading {digest}",
+                scopes=self._pull,
+                headers=headers,
+                accept=(200, 206),
+                attempts=1,
+            )
+
+        reply = await self._anywhere(ask)
+        try:
+            yield reply, _start_of(reply, offset)
+        finally:
+            reply.release()
+
+    async def blob(self, digest: str, limit: int) -> bytes:
+        """A small blob whole, verified. Raises DataLoss, and Upstream beyond `limit` bytes."""
+
+        async def fetch(connection: Connection) -> bytes:
+            place = f"/v2/{self.name}/blobs/{digest}"
+            async with connection.request("GET", place, f"downloading {digest}", scopes=self._pull) as reply:
+                return await connection.read(reply, limit)
+
+        content = await self._anywhere(fetch)
+        state = hasher(parse_digest(digest))
+        state.update(content)
+        if state.hexdigest() != digest.partition(":")[2]:
+            raise DataLoss(f"{self.reference.familiar_name} sent other bytes for {digest}")
+        return content
+
+    async def delete_blob(self, digest: str) -> None:
+        """Remove a blob from the repository, where the registry allows that."""
+        await self._delete_at(f"/v2/{self.name}/blobs/{digest}", f"deleting {digest}")
+
+    # uploads
+
+    async def begin_upload(self, digest: str, origin: str = "") -> UploadPlace | None:
+        """Where to send a blob; None when it was mounted from `origin` (or was there) and need not be sent."""
+        query = f"?mount={quote(digest, safe=':')}&from={quote(origin, safe='/')}" if origin else ""
+        if not origin and not digest.startswith("sha256:"):
+            query = f"?digest-algorithm={digest.partition(':')[0]}"
+        scopes = self._push
+        if origin:
+            scopes = (*scopes, str(Scope(origin, ("pull",))))
+        place = f"/v2/{self.name}/blobs/uploads/{query}"
+        connection = await self._registry()
+        async with connection.request(
+            "POST", place, f"beginning to push {digest}", scopes=scopes, body=b"", accept=(201, 202)
+        ) as reply:
+            return None if reply.status == 201 else UploadPlace(self._location(reply))
+
+    async def send(self, place: UploadPlace, body: Body, length: int | None, ranged: bool = False) -> UploadPlace:
+        """Append to an upload, in one try. Raises Broken, and Conflict when the registry stands elsewhere."""
+        headers = {"Content-Type": BINARY}
+        if length is not None:
+            headers["Content-Length"] = str(length)
+        if ranged and length:
+            headers["Content-Range"] = f"{place.offset}-{place.offset + length - 1}"
+        connection = await self._registry()
+        async with connection.request(
+            "PATCH", place.url, "pushing", scopes=self._push, headers=headers, body=body, accept=(202, 416), attempts=1
+        ) as reply:
+            if reply.status == 416:
+                raise Conflict("the registry has other bytes of this upload than we sent")
+            return UploadPlace(self._location(reply), place.offset + (length or 0))
+
+    async def upload_status(self, place: UploadPlace) -> UploadPlace:
+        """How far an upload has come. Raises NotFound when the registry has forgotten it."""
+        connection = await self._registry()
+        async with connection.request(
+            "GET", place.url, "asking for the upload", scopes=self._push, accept=(202, 204)
+        ) as reply:
+            last = reply.headers.get("Range", "0-0").rpartition("-")[2]
+            offset = int(last) + 1 if last.isdigit() and last != "0" else 0
+            return UploadPlace(self._location(reply), offset)
+
+    async def end_upload(self, place: UploadPlace, digest: str) -> None:
+        """Make an upload the blob `digest`."""
+        joint = "&" if urlsplit(place.url).query else "?"
+        url = f"{place.url}{joint}digest={quote(digest, safe=':')}"
+        connection = await self._registry()
+        headers = {"Content-Type": BINARY, "Content-Length": "0"}
+        async with connection.request(
+            "PUT", url, f"pushing {digest}", scopes=self._push, headers=headers, body=b"", accept=(201, 204)
+        ):
+            pass
+
+    async def cancel_upload(self, place: UploadPlace) -> None:
+        """Tell the registry that an upload will not go on."""
+        connection = await self._registry()
+        async with connection.request(
+            "DELETE", place.url, "cancelling", scopes=self._push, accept=(200, 202, 204, 404, 405), attempts=1
+        ):
+            pass
+
+    # lists
+
+    async def tags(self) -> list[str]:
+        """Every tag of the repository. Raises NotFound."""
+
+        async def ask(connection: Connection) -> list[str]:
+            found: list[str] = []
+            async for body in self._pages(connection, f"/v2/{self.name}/tags/list", self._pull):
+                found += _decode(body, _Tags).tags or []
+            return found
+
+        return await self._anywhere(ask)
+
+    async def catalog(self) -> list[str]:
+        """Names of the registry's repositories, where it tells them."""
+        connection = await self._registry()
+        found: list[str] = []
+        async for body in self._pages(connection, "/v2/_catalog", (CATALOG,)):
+            found += _decode(body, _Repositories).repositories or []
+        return found
+
+    async def referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
+        """Manifests whose subject this is, by the referrers API, else by the referrers tag."""
+        connection = await self._registry()
+        query = f"?artifactType={quote(artifact_type, safe='')}" if artifact_type else ""
+        found: list[Descriptor] = []
+        try:
+            async for body in self._pages(connection, f"/v2/{self.name}/referrers/{digest}{query}", self._pull):
+                found += _decode(body, Index).manifests
+        except NotFound:
+            found = await self._tagged_referrers(digest)
+        return [entry for entry in found if not artifact_type or entry.artifact_type == artifact_type]
+
+    async def _pages(self, connection: Connection, place: str, scopes: tuple[str, ...]) -> AsyncIterator[bytes]:
+        what = self.reference.familiar_name
+        while place:
+            async with connection.request("GET", place, what, scopes=scopes) as reply:
+                yield await connection.read(reply, MANIFEST_LIMIT)
+                place = _next_page(reply)
+
+    # referrers where the registry does not keep them (distribution specification, "Referrers Tag Schema")
+
+    async def _tagged_referrers(self, digest: str) -> list[Descriptor]:
+        try:
+            found = await self.manifest(referrers_tag(digest))
+            return parse(found.content, Index, "index of referrers").manifests
+        except (NotFound, InvalidArgument):
+            return []
+
+    async def _note_referrer(self, content: bytes, media_type: str, digest: Digest) -> None:
+        head = _decode(content, _Referrer)
+        if head.subject is None:
+            return
+        known = await self._tagged_referrers(head.subject.digest)
+        if any(entry.digest == digest for entry in known):
+            return
+        kind = head.artifact_type or (head.config.media_type if head.config else "")
+        entry = Descriptor(
+            media_type=media_type, digest=digest, size=len(content), artifact_type=kind, annotations=head.annotations
+        )
+        index = Index(schema_version=2, media_type=mediatypes.OCI_INDEX, manifests=[*known, entry])
+        await self.put_manifest(referrers_tag(head.subject.digest), msgspec.json.encode(index), mediatypes.OCI_INDEX)
+
+    # places
+
+    async def _registry(self) -> Connection:
+        return (await self._places())[-1]
+
+    async def _anywhere(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """The first place's answer; where a mirror fails, whatever the reason, the next place's."""
+        places = await self._places()
+        for place in places[:-1]:
+            try:
+                return await work(place)
+            except SampanError:
+                continue
+        return await work(places[-1])
+
+    async def _delete_at(self, place: str, what: str) -> None:
+        connection = await self._registry()
+        async with connection.request("DELETE", place, what, scopes=self._delete, accept=(200, 202, 204)):
+            pass
+
+    def _location(self, reply: aiohttp.ClientResponse) -> str:
+        location = reply.headers.get("Location")
+        if not location:
+            raise Upstream("the registry's answer does not say where the upload goes")
+        return urljoin(str(reply.url), location)
+
+
+class _Referrer(msgspec.Struct, rename="camel"):
+    artifact_type: str = ""
+    subject: Descriptor | None = None
+    config: Descriptor | None = None
+    annotations: dict[str, str] | None = None
+
+
+class _Type(msgspec.Struct, rename="camel"):
+    media_type: str = ""
+
+
+def referrers_tag(digest: str) -> str:
+    """The tag under which referrers of a digest are listed."""
+    algorithm, _, value = digest.partition(":")
+    return f"{algorithm[:32]}-{value[:64]}"
+
+
+def _named(reference: Reference, wanted: str) -> str:
+    return f"{reference.familiar_name}{'@' if ':' in wanted else ':'}{wanted}"
+
+
+def _digest_of(content: bytes, reply: aiohttp.ClientResponse, reference: str) -> Digest:
+    """The content's digest, after what the caller asked for and what the registry said. Raises DataLoss."""
+    wanted = reference if ":" in reference else reply.headers.get("Docker-Content-Digest", "")
+    algorithm = wanted.partition(":")[0] or "sha256"
+    try:
+        found = Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")
+    except ValueError:
+        raise Upstream(f"the registry uses an unknown digest algorithm: {wanted}") from None
+    if wanted and found != wanted:
+        raise DataLoss(f"manifest verification failed for digest {wanted}: it is {found}")
+    return found
+
+
+def _declared_type(content: bytes, field: str) -> str:
+    """The manifest's own word for its type counts before the Content-Type field."""
+    try:
+        return msgspec.json.decode(content, type=_Type).media_type or field
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return field
+
+
+def _start_of(reply: aiohttp.ClientResponse, offset: int) -> int:
+    if reply.status != 206:
+        return 0
+    first = reply.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    if first != str(offset):
+        raise Upstream(f"the registry sent another range than was asked for: {reply.headers.get('Content-Range')}")
+    return offset
+
+
+def _next_page(reply: aiohttp.ClientResponse) -> str:
+    following = next((link for name, link in reply.links.items() if name == "next"), None)
+    return str(following["url"]) if following else ""
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Upstream(f"the registry's answer is not understood: {error}") from None
