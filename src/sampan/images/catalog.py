@@ -62,13 +62,13 @@ class Image:
 
     @property
     def repo_tags(self) -> list[str]:
-        """Familiar `name:tag`, sorted."""
-        return sorted(reference.familiar for reference in self.references if reference.tag)
+        """Familiar `name:tag`, in the order of the canonical names."""
+        return [reference.familiar for reference in self.references if reference.tag]
 
     @property
     def repo_digests(self) -> list[str]:
-        """Familiar `name@digest`, sorted."""
-        return sorted(reference.familiar for reference in self.references if reference.digest)
+        """Familiar `name@digest`, in the order of the canonical names."""
+        return [reference.familiar for reference in self.references if reference.digest]
 
 
 @dataclass(frozen=True)

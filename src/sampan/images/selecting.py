@@ -19,6 +19,7 @@ Selected = tuple[Image, list[str], list[str]]
 
 _LIST_FILTERS = frozenset({"dangling", "label", "before", "since", "reference", "until"})
 _PRUNE_FILTERS = frozenset({"dangling", "label", "label!", "until"})
+_ALWAYS = float("inf")
 _TRUE, _FALSE = ("1", "true"), ("0", "false")
 
 
@@ -41,7 +42,7 @@ def select(
     earliest, latest = _bounds(filters, resolve)
     chosen: list[Selected] = []
     for image in images:
-        if not earliest < image.created < latest or not has_labels(image, filters.get("label", ())):
+        if not _created_between(image, earliest, latest) or not has_labels(image, filters.get("label", ())):
             continue
         tags, digests = _matching(image, filters.get("reference", ()))
         if _shown(image, tags, digests, dangling, "reference" in filters, everything, parents):
@@ -61,7 +62,7 @@ def prunable(images: Sequence[Image], filters: Filters, hidden: Set[str]) -> lis
         if not (dangling and image.repo_tags)
         and (image.references or image.id not in parents)
         and image.id not in hidden
-        and image.created < latest
+        and _created_between(image, -_ALWAYS, latest)
         and has_labels(image, filters.get("label", ()))
         and not (unwanted and has_labels(image, unwanted))
     ]
@@ -82,7 +83,7 @@ def until(filters: Filters) -> float:
     values = list(filters.get("until", ()))
     if len(values) > 1:
         raise InvalidArgument("more than one until filter specified")
-    return codec.parse_time(values[0]) if values else float("inf")
+    return codec.parse_time(values[0]) if values else _ALWAYS
 
 
 def has_labels(image: Image, wanted: Sequence[str]) -> bool:
@@ -96,8 +97,15 @@ def _has_label(labels: Mapping[str, str], text: str) -> bool:
     return key in labels and (not equals or labels[key] == value)
 
 
+def _created_between(image: Image, earliest: float, latest: float) -> bool:
+    """Whether the time is between; an image that has none is outside of every limit."""
+    if not image.created:
+        return earliest == -_ALWAYS and latest == _ALWAYS
+    return earliest < image.created < latest
+
+
 def _bounds(filters: Filters, resolve: Callable[[str], Image]) -> tuple[float, float]:
-    earliest, latest = float("-inf"), until(filters)
+    earliest, latest = -_ALWAYS, until(filters)
     for name in filters.get("since", ()):
         earliest = max(earliest, resolve(name).created)
     for name in filters.get("before", ()):
@@ -109,8 +117,8 @@ def _matching(image: Image, patterns: Sequence[str]) -> tuple[list[str], list[st
     if not patterns:
         return image.repo_tags, image.repo_digests
     found = [reference for reference in image.references if any(_familiar_match(p, reference) for p in patterns)]
-    tags = sorted(reference.familiar for reference in found if reference.tag)
-    return tags, sorted(reference.familiar for reference in found if reference.digest)
+    tags = [reference.familiar for reference in found if reference.tag]
+    return tags, [reference.familiar for reference in found if reference.digest]
 
 
 def _familiar_match(pattern: str, reference: Reference) -> bool:

@@ -53,7 +53,7 @@ class Platform:
         """`os`, `architecture`, `os/architecture` or with a variant. Raises InvalidArgument."""
         parts = text.split("/")
         if len(parts) > 3 or not all(_PART.fullmatch(part) for part in parts):
-            raise InvalidArgument(f'"{text}" is an invalid platform: it is written os/architecture[/variant]')
+            raise InvalidArgument(f'"{text}": cannot parse platform specifier: it is written os/architecture[/variant]')
         if len(parts) > 1:
             return cls.of(*parts)
         host = cls.host()

@@ -388,7 +388,7 @@ async def test_import_makes_an_image_of_one_layer(kit):
         ({"repository": "a", "tag": "B:D"}, "invalid tag format"),
         ({"changes": ["RUN x"]}, "RUN is not a valid change command"),
         ({"changes": ["FOO"]}, "FOO is not a valid change command"),
-        ({"platform": "a/b/c/d"}, "invalid platform"),
+        ({"platform": "a/b/c/d"}, "cannot parse platform specifier"),
         ({"content": b"garbage" * 200}, "invalid tar header"),
         ({"content": ONE[:514]}, "unexpected EOF"),
         ({"content": tar(("../x", b""))}, "invalid entry name"),
