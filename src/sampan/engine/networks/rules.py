@@ -14,10 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sampan.engine.networks.records import EndpointRecord, NetworkRecord, PublishedPort
+from sampan.engine.ports import EVERY_ADDRESS
 
 __all__ = ["add_ports", "remove_ports", "remove_table", "table", "table_name"]
-
-_EVERY_ADDRESS = "0.0.0.0"
 
 
 def table_name(network: NetworkRecord) -> str:
@@ -87,6 +86,6 @@ def remove_ports(network: NetworkRecord, endpoint: EndpointRecord) -> str:
 
 
 def _key(port: PublishedPort) -> str:
-    if port.host_ip == _EVERY_ADDRESS:
+    if port.host_ip == EVERY_ADDRESS:
         return f"ports {{ {port.protocol} . {port.host_port}"
     return f"ports_at {{ {port.host_ip} . {port.protocol} . {port.host_port}"

@@ -43,7 +43,7 @@ from sampan.engine.networks.addresses import AddressPool, parse_interface
 from sampan.engine.networks.bridge import Bridges
 from sampan.engine.networks.etcfiles import DnsOptions, hosts_file, resolv_conf
 from sampan.engine.networks.filters import select
-from sampan.engine.networks.ports import PortKeeper, wanted_ports
+from sampan.engine.networks.ports import PortKeeper
 from sampan.engine.networks.records import (
     EndpointRecord,
     NetworkRecord,
@@ -51,6 +51,7 @@ from sampan.engine.networks.records import (
     decode_network,
     encode,
 )
+from sampan.engine.ports import wanted_ports
 from sampan.errors import (
     Conflict,
     Denied,

@@ -4,7 +4,8 @@ import socket
 
 import pytest
 
-from sampan.engine.networks.ports import PortKeeper, PortWish, wanted_ports
+from sampan.engine.networks.ports import PortKeeper
+from sampan.engine.ports import PortWish, wanted_ports
 from sampan.errors import Exhausted, InvalidArgument, NotImplementedYet
 from sampan.wire.base import Empty
 from sampan.wire.containers import ContainerConfig, HostConfig, PortBinding

@@ -7,8 +7,9 @@ HostConfig.Mounts, Tmpfs + MountPoint (resolved binds, volumes) ─ plan_mounts 
 
 from __future__ import annotations
 
+import os
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from sampan.engine.containers.spec.plan import MountPlan, SpecPlan
@@ -45,10 +46,19 @@ _BYTES = (("g", 1 << 30), ("m", 1 << 20), ("k", 1 << 10))
 _ALWAYS_WRITABLE = frozenset({"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"})
 
 
-def plan_mounts(host_config: HostConfig, points: Iterable[MountPoint]) -> tuple[MountPlan, ...]:
-    """Plans for the resolved `points` (binds and volumes, own and from other containers) and all tmpfs."""
+def plan_mounts(
+    host_config: HostConfig, points: Iterable[MountPoint], is_folder: Callable[[str], bool] = os.path.isdir
+) -> tuple[MountPlan, ...]:
+    """Plans for the resolved `points` (binds and volumes, own and from other containers) and all tmpfs.
+
+    Pure but for `is_folder`, which looks at each source.
+    """
     wishes = {posixpath.normpath(mount.target): mount for mount in host_config.mounts}
-    resolved = [_plan_point(point, wishes.get(point.destination)) for point in points if point.type != "tmpfs"]
+    resolved = [
+        _plan_point(point, wishes.get(point.destination), is_folder(point.source))
+        for point in points
+        if point.type != "tmpfs"
+    ]
     tmpfs = [
         MountPlan(target=posixpath.normpath(target), tmpfs=True, options=tuple(filter(None, options.split(","))))
         for target, options in host_config.tmpfs.items()
@@ -57,12 +67,13 @@ def plan_mounts(host_config: HostConfig, points: Iterable[MountPoint]) -> tuple[
     return (*resolved, *tmpfs, *own)
 
 
-def _plan_point(point: MountPoint, wish: Mount | None) -> MountPlan:
+def _plan_point(point: MountPoint, wish: Mount | None, folder: bool) -> MountPlan:
     options = (wish.bind_options if wish else None) or BindOptions()
     forced = options.read_only_force_recursive
     return MountPlan(
         target=point.destination,
         source=point.source,
+        folder=folder,
         read_only=not point.rw,
         recursive=not options.non_recursive,
         read_only_recursive=None if forced else not options.read_only_non_recursive,
@@ -157,7 +168,9 @@ def _bind_options(mount: MountPlan, recursive_read_only: bool) -> Iterator[str]:
     if mount.read_only:
         if mount.read_only_recursive is None and not recursive_read_only:
             raise InvalidArgument("mount: recursively read-only mounts need Linux 5.12 or newer")
-        yield "ro" if mount.read_only_recursive is False or not recursive_read_only else "rro"
+        # Below a single file nothing can be mounted, and Debian 12's crun takes "rro" for folders only.
+        plain = mount.read_only_recursive is False or not mount.folder or not recursive_read_only
+        yield "ro" if plain else "rro"
     if mount.propagation:
         yield mount.propagation
 

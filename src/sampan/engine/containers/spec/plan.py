@@ -22,7 +22,7 @@ __all__ = ["Device", "MountPlan", "NamespacePaths", "SpecPlan"]
 
 @dataclass(frozen=True, kw_only=True)
 class MountPlan:
-    """A mount that the user asked for. `source` is a path on the host, for a tmpfs unused.
+    """A mount that the user asked for. `source` is a path on the host, for a tmpfs unused; `folder` tells what it is.
 
     `read_only_recursive`: True also makes what is mounted below the source read-only where the kernel can, None must
     have it so, False does not. `propagation` is "" for the runtime's own (private).
@@ -31,6 +31,7 @@ class MountPlan:
     target: str
     source: str = ""
     tmpfs: bool = False
+    folder: bool = True
     read_only: bool = False
     recursive: bool = True
     read_only_recursive: bool | None = True

@@ -21,6 +21,7 @@ from sampan.engine.containers.spec.fields import refuse_unknown
 from sampan.engine.containers.spec.mounts import merge_tmpfs_options
 from sampan.engine.containers.spec.seccomp import decode_profile
 from sampan.engine.containers.spec.security import parse_security_options
+from sampan.engine.ports import wanted_ports
 from sampan.errors import InvalidArgument
 from sampan.kernel.facts import RLIMITS, HostFacts
 from sampan.wire.containers import ContainerConfig, CreateRequest, HealthConfig, HostConfig, Ulimit
@@ -42,9 +43,10 @@ def validate(request: CreateRequest, facts: HostFacts) -> list[str]:
     refuse_unknown(request, host)
     _check_config(request)
     _check_namespaces(host)
+    _check_network(request, host)
     _check_rights(host, facts)
     _check_rest(host)
-    return [*limits.check(host, facts), *_network_warnings(host)]
+    return [*limits.check(host, facts), *_network_warnings(request, host)]
 
 
 def adjust(host: HostConfig, facts: HostFacts) -> HostConfig:
@@ -119,10 +121,18 @@ def _check_namespaces(host: HostConfig) -> None:
     _check_mode("PID mode", host.pid_mode, ("", "host"), joins=True)
     _check_mode("UTS mode", host.uts_mode, ("", "host"))
     _check_mode("cgroup namespace mode", host.cgroupns_mode, ("", "private", "host"))
-    if host.network_mode == "container:":
-        raise InvalidArgument("invalid network mode: invalid container format container:<name|id>")
     if host.isolation.lower() not in ("", "default"):
         raise InvalidArgument(f"invalid isolation ({host.isolation}): linux only supports 'default'")
+
+
+def _check_network(config: ContainerConfig, host: HostConfig) -> None:
+    if host.network_mode == "container:":
+        raise InvalidArgument("invalid network mode: invalid container format container:<name|id>")
+    if host.uts_mode == "host" and config.hostname:
+        raise InvalidArgument("conflicting options: hostname and the UTS mode")
+    if host.network_mode.startswith("container:"):
+        _check_joined_network(config, host)
+    wanted_ports(config, host)
 
 
 def _check_mode(what: str, mode: str, known: tuple[str, ...], joins: bool = False) -> None:
@@ -169,8 +179,6 @@ def _check_rest(host: HostConfig) -> None:
     _check_restart(host)
     for entry in host.extra_hosts or ():
         _check_extra_host(entry)
-    if host.network_mode.startswith("container:"):
-        _check_joined_network(host)
 
 
 def _check_storage(options: Mapping[str, str]) -> None:
@@ -211,17 +219,25 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _check_joined_network(host: HostConfig) -> None:
-    conflicts = {
-        "custom host-to-IP mapping": host.extra_hosts,
-        "port publishing": host.port_bindings or host.publish_all_ports,
-    }
-    for what, given in conflicts.items():
+def _check_joined_network(config: ContainerConfig, host: HostConfig) -> None:
+    """A container in another's network can't have what belongs to the network."""
+    conflicts = (
+        (config.hostname, "hostname and the network mode"),
+        (host.links, "container type network can't be used with links. This would result in undefined behavior"),
+        (host.dns, "dns and the network mode"),
+        (host.extra_hosts, "custom host-to-IP mapping and the network mode"),
+        (host.port_bindings or host.publish_all_ports, "port publishing and the container type network mode"),
+        (config.exposed_ports, "port exposing and the container type network mode"),
+    )
+    for given, what in conflicts:
         if given:
-            kind = "the container type network mode" if what == "port publishing" else "the network mode"
-            raise InvalidArgument(f"conflicting options: {what} and {kind}")
+            raise InvalidArgument(f"conflicting options: {what}")
 
 
-def _network_warnings(host: HostConfig) -> Iterator[str]:
+def _network_warnings(config: ContainerConfig, host: HostConfig) -> Iterator[str]:
+    if config.mac_address:
+        yield (
+            "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead."
+        )
     if host.network_mode == "host" and host.port_bindings:
         yield "Published ports are discarded when using host network mode"

@@ -256,6 +256,7 @@ def test_user_mounts_replace_ours():
         (MountPlan(target="/t", source="/s", propagation="rprivate"), ["rbind", "rprivate"]),
         (MountPlan(target="/t", source="/s", recursive=False, propagation="slave"), ["bind", "slave"]),
         (MountPlan(target="/t", source="/s", read_only=True), ["rbind", "rro"]),
+        (MountPlan(target="/t", source="/s", read_only=True, folder=False), ["rbind", "ro"]),
         (MountPlan(target="/t", source="/s", read_only=True, read_only_recursive=False), ["rbind", "ro"]),
         (MountPlan(target="/t", source="/s", read_only=True, read_only_recursive=None), ["rbind", "rro"]),
     ],
@@ -284,7 +285,7 @@ def test_the_root_is_as_open_as_its_mounts(propagation, root):
 def test_a_read_only_root_makes_our_files_read_only_too():
     spec = spec_of(host={"readonly_rootfs": True}, hosts_path="/h", mounts=(MountPlan(target="/t", source="/s"),))
     assert spec["root"]["readonly"] is True
-    assert mount_at(spec, "/etc/hosts")["options"] == ["rbind", "rro", "rprivate"]
+    assert mount_at(spec, "/etc/hosts")["options"] == ["rbind", "ro", "rprivate"]
     assert mount_at(spec, "/t")["options"] == ["rbind"]
     assert "ro" not in mount_at(spec, "/dev")["options"]
 
@@ -358,7 +359,7 @@ def test_plans_join_resolved_points_with_what_was_asked():
         MountPoint(type="volume", source="/v/_data", destination="/v", rw=True),
         MountPoint(type="tmpfs", destination="/u"),
     ]
-    assert plan_mounts(host, points) == (
+    assert plan_mounts(host, points, is_folder=lambda path: path != "/v/_data") == (
         MountPlan(
             target="/b",
             source="/s",
@@ -367,7 +368,7 @@ def test_plans_join_resolved_points_with_what_was_asked():
             read_only_recursive=False,
             propagation="rprivate",
         ),
-        MountPlan(target="/v", source="/v/_data"),
+        MountPlan(target="/v", source="/v/_data", folder=False),
         MountPlan(target="/t", tmpfs=True, options=("size=1m", "uid=3")),
         MountPlan(target="/u", tmpfs=True),
     )
