@@ -6,7 +6,7 @@ import sys
 
 from sampan.cli.flags import Flag
 from sampan.client.errors import Answered
-from sampan.errors import InvalidArgument, SampanError
+from sampan.errors import InvalidArgument, NotModified, SampanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,12 +44,20 @@ def describe(error: SampanError) -> str:
     return f"Error response from daemon: {error}" if isinstance(error, Answered) else str(error)
 
 
+async def settled(work: Coroutine[Any, Any, object]) -> None:
+    """Do `work`; what already is as asked is as good as done."""
+    try:
+        await work
+    except NotModified:
+        pass
+
+
 def each(cli: Cli, refs: list[str], work: Callable[[str], Coroutine[Any, Any, object]]) -> int:
     """Do `work` for each; print the names of those that went well, then the errors. Return the exit code."""
     errors: list[str] = []
     for ref in refs:
         try:
-            cli.run(work(ref))
+            cli.run(settled(work(ref)))
             cli.out(f"{ref}\n")
             sys.stdout.flush()
         except SampanError as error:

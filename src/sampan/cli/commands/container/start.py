@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.cli import streams
 from sampan.cli.command import Command
-from sampan.cli.commands import describe
+from sampan.cli.commands import describe, settled
 from sampan.cli.commands.container.attaching import check_terminal, converse, detach_keys, exit_code
 from sampan.cli.flags import Exit, Flag
 from sampan.errors import SampanError
@@ -37,7 +37,7 @@ def _each(cli: Cli, refs: list[str]) -> int:
     failed: list[str] = []
     for ref in refs:
         try:
-            cli.run(cli.engine.containers.start(ref))
+            cli.run(settled(cli.engine.containers.start(ref)))
             cli.out(f"{ref}\n")
         except SampanError as error:
             cli.err(describe(error))
@@ -58,5 +58,5 @@ def _attached(cli: Cli, arguments: Arguments, ref: str) -> int:
         streams.forward_signals(lambda signal: containers.kill(id, signal))
     duplex = cli.run(containers.attach(id, stdin, detach_keys=arguments.text("detach-keys")))
     pending = cli.run(containers.wait(id, "removed" if container.host_config.auto_remove else "next-exit"))
-    stayed = converse(cli, id, duplex, tty, stdin, keys, lambda: cli.run(containers.start(id)))
+    stayed = converse(cli, id, duplex, tty, stdin, keys, lambda: cli.run(settled(containers.start(id))))
     return exit_code(cli, pending) if stayed else 0
