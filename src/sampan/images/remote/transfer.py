@@ -21,7 +21,8 @@ from sampan.oci.documents import Descriptor
 
 __all__ = ["download", "pieces_of", "upload"]
 
-_PIECE = 1 << 18
+_MOST_ORIGINS = 4
+"""Repositories that a blob is tried to be mounted from."""
 
 
 async def download(
@@ -90,13 +91,16 @@ async def upload(
 
 
 async def _place(client: RegistryClient, blob: Descriptor, source: Source) -> UploadPlace | None:
-    for origin in source.origins(Digest(blob.digest)):
+    for origin in source.origins(Digest(blob.digest))[:_MOST_ORIGINS]:
         try:
-            return await client.begin_upload(blob.digest, origin)
+            place = await client.begin_upload(blob.digest, origin)
         except Broken:
             raise
         except SampanError:
             continue  # The registry may refuse to show us the other repository; then the bytes are sent.
+        if place is None:
+            return None
+        await client.cancel_upload(place)
     return await client.begin_upload(blob.digest)
 
 
