@@ -118,9 +118,9 @@ def content_of(tar):
 def check_whole(images):
     """Every image's blobs have their digests, every unpacked layer has what its tar says."""
     for image in images.catalog.all():
-        for digest in (image.id, image.manifest, *images._layer_blobs(image)):
+        for digest in (image.id, image.manifest, *images.layer_blobs(image)):
             images.content.read(digest)
-        for key, blob in zip(image.chain_ids, images._layer_blobs(image), strict=True):
+        for key, blob in zip(image.chain_ids, images.layer_blobs(image), strict=True):
             unpacked = images.snapshots.layer(key)
             assert unpacked is not None
             for name, data in content_of(images.content.read(Digest(blob))).items():
