@@ -135,7 +135,8 @@ def _resources(host: HostConfig, arguments: Arguments) -> None:
     host.device_requests = arguments.values("gpus") or None
     host.memory_reservation, host.memory_swap = number("memory-reservation"), number("memory-swap")
     host.memory_swappiness, host.oom_kill_disable = swappiness, arguments.truth("oom-kill-disable")
-    host.pids_limit, host.ulimits = number("pids-limit"), arguments.values("ulimit")
+    host.pids_limit = number("pids-limit")
+    host.ulimits = sorted({limit.name: limit for limit in arguments.values("ulimit")}.values(), key=lambda u: u.name)
     host.cpu_count, host.cpu_percent = number("cpu-count"), number("cpu-percent")
     host.io_maximum_iops, host.io_maximum_bandwidth = number("io-maxiops"), number("io-maxbandwidth")
 
