@@ -200,7 +200,10 @@ class Kit:
             await self.client.forget(info.id)
         await self.client.quit_when_empty()
         self.client.close()
-        shutil.rmtree(self.root, ignore_errors=True)
+        shutil.rmtree(self.root)
+        for parent in Path("/sys/fs/cgroup").glob("*/monitor-test"):
+            with suppress(OSError):
+                parent.rmdir()
 
 
 async def read_all(channel: Channel) -> bytes:
@@ -216,11 +219,12 @@ async def read_all(channel: Channel) -> bytes:
 def unframe(data: bytes) -> dict[int, bytes]:
     """The bytes of each stream in docker's frames."""
     streams: dict[int, bytearray] = {}
-    while data:
-        stream, size = data[0], int.from_bytes(data[4:8], "big")
-        assert data[1:4] == b"\0\0\0"
-        streams.setdefault(stream, bytearray()).extend(data[8 : 8 + size])
-        data = data[8 + size :]
+    position = 0
+    while position < len(data):
+        stream, size = data[position], int.from_bytes(data[position + 4 : position + 8], "big")
+        assert data[position + 1 : position + 4] == b"\0\0\0"
+        streams.setdefault(stream, bytearray()).extend(data[position + 8 : position + 8 + size])
+        position += 8 + size
     return {stream: bytes(part) for stream, part in streams.items()}
 
 
