@@ -8,8 +8,8 @@
                         └────▶ Upgrade      the connection itself, as a Duplex with half-close both ways
 
 A handler's coroutine always runs to its end, whether or not its client waits. What is cancelled when the client goes
-away is the body of a streamed response, even while it waits for its next item; reading the body of a request raises
-`ClientGone`, and a `Duplex` reads end-of-file and tells by `closed()`.
+away is the body of a streamed response, even while it waits for its next item; reading the rest of a request's body
+raises, and a `Duplex` reads end-of-file and tells by `closed()`.
 """
 
 from __future__ import annotations

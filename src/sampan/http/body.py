@@ -15,8 +15,8 @@ def _nothing() -> None:
 class BodyReader:
     """Reads a request's body once, with back-pressure. For one reader at a time.
 
-    The first read asks a client that said `Expect: 100-continue` to go on. Reading raises `ClientGone` when the
-    connection ended before the body did, and HttpError 400 when the body's chunks are malformed.
+    The first read asks a client that said `Expect: 100-continue` to go on. Reading raises HttpError 400 when the
+    client ended before the body did or the body's chunks are malformed, and ClientGone when the connection broke.
     """
 
     __slots__ = ("_buffer", "_on_first_read", "length")

@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
         if self._task is None:
             return False
         if self._framing is not None and self._body is not None:
-            self._body.end(ClientGone("the client closed the connection before the request's body was whole"))
+            self._body.end(HttpError(400, "unexpected EOF: the client ended before the request's body was whole"))
         if self._duplex is not None:
             self._duplex.input_ended()
         elif self._writer.streaming and not self._tells_half_close():
@@ -173,7 +173,7 @@ class Connection(asyncio.Protocol):
             version=head.version,
             body=body,
             peer=self._peer_credentials,
-            scheme=self._context.scheme,
+            scheme=self._scheme,
             remote=self._remote,
         )
 
@@ -363,6 +363,11 @@ class Connection(asyncio.Protocol):
 
     def _fd(self) -> int:
         return self._socket().fileno()
+
+    @property
+    def _scheme(self) -> str:
+        encrypted = self._transport.get_extra_info("ssl_object") is not None
+        return "https" if encrypted else self._context.scheme
 
     def _tells_half_close(self) -> bool:
         return self._socket().family == socket.AF_UNIX

@@ -7,12 +7,16 @@ import contextlib
 import errno
 import os
 import socket
+import ssl
 import stat
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sampan.http.connection import Connection
 from sampan.http.hangup import HangupWatch
 from sampan.http.messages import Handler
+from sampan.http.tls import TlsLayer
 
 BACKLOG = 4096
 HEAD_TIMEOUT = 300.0
@@ -54,13 +58,16 @@ class HttpServer:
         self._paths.append((path, path.stat().st_ino))
         await self.serve_socket(sock)
 
-    async def serve_socket(self, sock: socket.socket) -> None:
-        """Listen on a bound stream socket; it becomes the server's and is closed with it."""
+    async def serve_socket(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Listen on a bound stream socket; it becomes the server's and is closed with it. `tls` encrypts."""
         sock.setblocking(False)
+        made: Callable[[], asyncio.Protocol] = self._connection
+        if tls is not None:
+            made = partial(TlsLayer, tls, self._connection)
         if sock.family == socket.AF_UNIX:
-            server = await self.loop.create_unix_server(self._connection, sock=sock, backlog=BACKLOG)
+            server = await self.loop.create_unix_server(made, sock=sock, backlog=BACKLOG)
         else:
-            server = await self.loop.create_server(self._connection, sock=sock, backlog=BACKLOG)
+            server = await self.loop.create_server(made, sock=sock, backlog=BACKLOG)
         self._listeners.append(server)
 
     async def close(self, grace: float = 5.0) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 
 from sampan.http.flow import WriteFlow
@@ -15,6 +16,7 @@ _TURN = 1 << 20
 """Bytes that a stream may write before others get a turn."""
 _LARGE = 128 * 1024
 """From this size on copying an item costs more than two more system calls."""
+_BLOCK = 256 * 1024
 _BODILESS = frozenset((204, 304))
 
 
@@ -64,9 +66,25 @@ class ReplyWriter:
             self._write_head(head, reply, keep_alive, f"Content-Length: {count}\r\n")
             if head.method == "HEAD" or count == 0:
                 return
+            if self._transport.get_extra_info("ssl_object") is not None:
+                await self._write_blocks(body, count)
+                return
             loop = asyncio.get_running_loop()
             if await loop.sendfile(self._transport, body.file, body.offset, count) != count:
                 raise ValueError("the file became shorter while it was sent")
+
+    async def _write_blocks(self, body: FileBody, count: int) -> None:
+        """A file through the transport's write: the kernel can't encrypt it."""
+        loop = asyncio.get_running_loop()
+        position, end = body.offset, body.offset + count
+        while position < end:
+            wanted = min(_BLOCK, end - position)
+            block = await loop.run_in_executor(None, os.pread, body.file.fileno(), wanted, position)
+            if not block:
+                raise ValueError("the file became shorter while it was sent")
+            self._transport.write(block)
+            await self._flow.drain()
+            position += len(block)
 
     async def _write_stream(self, head: Head, reply: Response, body: AsyncIterator[bytes], keep_alive: bool) -> bool:
         try:

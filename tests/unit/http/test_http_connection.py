@@ -139,20 +139,37 @@ async def test_a_malformed_chunk_reaches_the_reader_and_ends_the_connection(serv
     assert await client.at_end()
 
 
-async def test_a_body_that_ends_early_is_the_clients_leaving(serve):
+@pytest.mark.parametrize("framing", [b"Content-Length: 5\r\n\r\nab", b"Transfer-Encoding: chunked\r\n\r\n5\r\nab"])
+async def test_a_body_that_ends_early_is_the_clients_mistake(serve, framing: bytes):
+    client = await (await serve(echo)).connect()
+    await client.send(b"POST / HTTP/1.1\r\nHost: x\r\n" + framing)
+    client.writer.write_eof()
+    reply = await client.reply()
+    assert (reply.status, reply.body[:14]) == (400, b"unexpected EOF")
+    assert await client.at_end()
+
+
+async def test_a_body_whose_client_is_gone(serve):
     outcome: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
     async def reading(request: Request) -> Response:
+        assert await request.body.read() == b"ab"
+        reading_on.set()
         try:
             return Response(body=await request.body.read_all(100))
-        except ClientGone as error:
+        except (HttpError, ClientGone) as error:
             outcome.set_result(error)
             raise
 
-    client = await (await serve(reading)).connect()
+    reading_on = asyncio.Event()
+    served = await serve(reading)
+    client = await served.connect()
     await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab")
-    await client.close()
-    assert "before the request's body was whole" in str(await outcome)
+    await reading_on.wait()
+    (connection,) = served.server.connections
+    connection._transport.abort()
+    assert isinstance(await outcome, ClientGone)
+    await served.deserted()
 
 
 async def test_a_big_body_is_read_with_back_pressure(serve):
