@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from sampan.errors import InvalidArgument
@@ -140,9 +140,7 @@ class _Intake:
 
     def give_up(self) -> None:
         """Let go of all that was begun, and wait until it has ended."""
-        wait([unpacking for unpacking in self._unpacking if not unpacking.cancel()])
-        for unpacking in self._unpacking:
-            self._unpacker.discard(unpacking)
+        self._unpacker.discard_all(self._unpacking)
 
     def _file(self, name: str, entry: Entry, tar: TarReader) -> None:
         head = tar.peek(BLOCK)
@@ -183,9 +181,7 @@ class _Intake:
         self._commits.append((name, self._committers.submit(self._commit, ingest), unpacking, compression))
 
     def _unpack(self, ingest: Ingest) -> Future[Unpacked]:
-        follower = ingest.follow()
-        started = self._unpacker.start(follower.read)
-        started.add_done_callback(lambda _: follower.close())
+        started = self._unpacker.start_following(ingest)
         self._unpacking.append(started)
         return started
 

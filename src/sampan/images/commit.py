@@ -1,4 +1,4 @@
-"""A container's changes become an image on its own image (docker commit)."""
+"""A container's changes become an image on its own image (docker commit), a tar becomes an image alone (import)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from sampan import __version__
 from sampan.images.catalog import Image, NewImage
 from sampan.images.making import Maker, StoredLayer
 from sampan.images.pack import pack
+from sampan.images.streams import More
 from sampan.oci.digest import Digest
 from sampan.oci.documents import Descriptor, History, ImageConfig, RootFS, RunConfig
+from sampan.oci.platform import Platform
 from sampan.store.leases import Lease
 from sampan.wire import codec
 
-__all__ = ["CommitRequest", "commit"]
+__all__ = ["CommitRequest", "ImportRequest", "adopt", "commit"]
 
 _EMPTY_TAR = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 
@@ -31,6 +33,33 @@ class CommitRequest:
     comment: str = ""
     created_by: str = ""
     changes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """What an imported image says of itself."""
+
+    run: RunConfig
+    platform: Platform
+    comment: str = ""
+
+
+def adopt(request: ImportRequest, more: More, maker: Maker, lease: Lease) -> NewImage:
+    """An image of one layer: the tar that `more` gives, compressed or not. Blocks. Raises InvalidArgument."""
+    layer = maker.store_layer(more, lease)
+    now = codec.format_time(time.time_ns())
+    config = ImageConfig(
+        architecture=request.platform.architecture,
+        variant=request.platform.variant,
+        os=request.platform.os,
+        created=now,
+        comment=request.comment,
+        docker_version=__version__,
+        config=request.run,
+        rootfs=RootFS(diff_ids=[layer.diff_id]),
+        history=[History(created=now, comment=request.comment)],
+    )
+    return maker.make(config, [layer], lease)
 
 
 def commit(

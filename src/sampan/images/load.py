@@ -99,8 +99,7 @@ class Loader:
             for names, candidates in found:
                 self._add(archive, names, candidates, lease, loaded)
         finally:
-            for started in archive.unpacking.values():
-                self._unpacker.discard(started)
+            self._unpacker.discard_all(archive.unpacking.values())
 
     # docker's archives
 

@@ -49,9 +49,7 @@ class Maker:
         """Take in a layer's tar, compressed or not, and unpack it meanwhile. Raises InvalidArgument."""
         compression, more = storable(more)
         with self._content.begin() as ingest:
-            follower = ingest.follow()
-            unpacking = self._unpacker.start(follower.read)
-            unpacking.add_done_callback(lambda _: follower.close())
+            unpacking = self._unpacker.start_following(ingest)
             try:
                 while chunk := more():
                     ingest.write(chunk)
@@ -61,7 +59,7 @@ class Maker:
                 diff_id = unpacking.result().diff_id or digest
             except BaseException:
                 ingest.abort()
-                self._unpacker.discard(unpacking)
+                self._unpacker.discard_all([unpacking])
                 raise
         return StoredLayer(
             Descriptor(media_type=LAYER_TYPES[compression], digest=digest, size=size), diff_id, unpacking

@@ -5,7 +5,7 @@
     manifest.json        docker's list: this host's image of each
     oci-layout, repositories
 
-Planned first (which blobs, which documents), then written: the plan raises what is wrong before a byte leaves.
+Chosen and planned first (which blobs, which documents), then written: what is wrong is raised before a byte leaves.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ import msgspec
 
 from sampan.errors import NotFound
 from sampan.images.catalog import Image
+from sampan.images.library import Library
 from sampan.oci import documents, mediatypes, tarwrite
 from sampan.oci.digest import Digest, hex_of
 from sampan.oci.documents import Descriptor, Index, Manifest
-from sampan.oci.reference import Reference
+from sampan.oci.platform import Platform
+from sampan.oci.reference import Reference, parse_any
 from sampan.oci.tar import Entry, Kind
 from sampan.store.content import ContentStore
 
-__all__ = ["Plan", "Wanted", "plan", "written"]
+__all__ = ["Plan", "Wanted", "choose", "plan", "written"]
 
 _CHUNK = 1 << 20
 _NAME, _REF = "io.containerd.image.name", "org.opencontainers.image.ref.name"
@@ -50,6 +52,47 @@ class Plan:
     index: list[Descriptor] = field(default_factory=list)
     items: list[dict[str, Any]] = field(default_factory=list)
     repositories: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def choose(library: Library, refs: Sequence[str], platforms: Sequence[Platform]) -> list[Wanted]:
+    """What references (and platforms, else all that are here) mean; each image once, with all of its names.
+
+    Raises InvalidArgument, NotFound.
+    """
+    wanted: dict[Digest, Wanted] = {}
+    for one in (one for ref in refs for one in _wanted(library, ref, platforms)):
+        known = wanted.setdefault(one.image.id, one)
+        known.names += [name for name in one.names if name not in known.names]
+    return list(wanted.values())
+
+
+def _wanted(library: Library, ref: str, platforms: Sequence[Platform]) -> Sequence[Wanted]:
+    parsed = parse_any(ref)
+    if isinstance(parsed, Reference) and parsed.is_name_only:
+        tags = [tag for tag in library.catalog.tags() if tag.reference.name == parsed.name and tag.reference.tag]
+        if tags:
+            return [_wanted_one(library, tag.reference.familiar, tag.reference, platforms) for tag in tags]
+    key = parsed.key() if isinstance(parsed, Reference) else None
+    return [_wanted_one(library, ref, key if key and library.catalog.target(key) else None, platforms)]
+
+
+def _wanted_one(library: Library, ref: str, name: Reference | None, platforms: Sequence[Platform]) -> Wanted:
+    try:
+        image = library.resolve(ref)
+    except NotFound:
+        raise NotFound(f"No such image: {ref}") from None
+    target = (library.catalog.target(name) if name else None) or image.manifest
+    there = [image, *(member for member in library.catalog.members(target) if member.id != image.id)]
+    chosen = [_one_of(there, platform) for platform in platforms] or there
+    names = [name] if name and name.tag else []
+    return Wanted(chosen[0], target if len(chosen) > 1 or not platforms else chosen[0].manifest, chosen, names)
+
+
+def _one_of(there: Sequence[Image], platform: Platform) -> Image:
+    found = next((image for image in there if image.platform.matches(platform)), None)
+    if found is None:
+        raise NotFound(f"no suitable export target found for platform {platform}")
+    return found
 
 
 def plan(wanted: Sequence[Wanted], content: ContentStore) -> Plan:

@@ -16,30 +16,29 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
-from sampan import __version__
 from sampan.errors import Conflict, InvalidArgument, NotFound
-from sampan.images import progress, views
+from sampan.images import progress
 from sampan.images.bridge import Inlet, Read, lines_of
 from sampan.images.catalog import Catalog, Image, NewImage
 from sampan.images.changes import apply_changes
-from sampan.images.commit import CommitRequest, commit
+from sampan.images.commit import CommitRequest, ImportRequest, adopt, commit
 from sampan.images.diff import Change, changes
+from sampan.images.library import Library
 from sampan.images.load import Loaded, Loader
 from sampan.images.making import Maker
 from sampan.images.register import Events, Registrar
 from sampan.images.removal import Remover, Users
-from sampan.images.save import Plan, Wanted, plan, written
-from sampan.images.selecting import Filters, prunable, select
+from sampan.images.save import Plan, choose, plan, written
+from sampan.images.selecting import Filters, prunable
 from sampan.images.unpacker import Unpacker
 from sampan.oci.digest import Digest
-from sampan.oci.documents import History, ImageConfig, Manifest, RootFS, RunConfig, parse
+from sampan.oci.documents import RunConfig
 from sampan.oci.platform import Platform
 from sampan.oci.reference import Reference, parse_any
 from sampan.store.collect import Collector
@@ -48,8 +47,7 @@ from sampan.store.db import Database
 from sampan.store.leases import Lease, Leases
 from sampan.store.paths import DataPaths
 from sampan.store.snapshots import Snapshots
-from sampan.wire import codec
-from sampan.wire.images import DeleteItem, HistoryItem, ImageInspect, ImageSummary, PruneReport
+from sampan.wire.images import DeleteItem, PruneReport
 
 __all__ = ["Images"]
 
@@ -59,87 +57,26 @@ _PIECE = 1 << 20
 _SETTLE_AFTER = 35.0
 
 
-class Images:
+class Images(Library):
     """The images of one data root. Owns its content store and snapshots (`content`, `snapshots`, `leases`)."""
 
     def __init__(self, database: Database, paths: DataPaths, events: Events, users: Users) -> None:
         self.leases = Leases(database)
-        self.content = ContentStore(database, paths.blobs, paths.ingest)
-        self.snapshots = Snapshots(database, self.leases, paths.snapshots)
-        self.catalog = Catalog(database)
+        content = ContentStore(database, paths.blobs, paths.ingest)
+        super().__init__(Catalog(database), content, Snapshots(database, self.leases, paths.snapshots), users)
         self.unpacker = Unpacker(self.content, self.snapshots)
         self.maker = Maker(self.content, self.unpacker)
         self.registrar = Registrar(database)
         self.collector = Collector(database, self.content, self.snapshots, self.leases)
         self._events = events
-        self._users = users
         self._threads = ThreadPoolExecutor(8, "images")
         self._settling: asyncio.TimerHandle | None = None
-
-    # Reading
-
-    def resolve(self, ref: str, platform: str | Platform | None = None) -> Image:
-        """The image that a name, a digest reference, an id or the beginning of one stands for.
-
-        Raises InvalidArgument for what can't be a reference, NotFound "No such image: ..." and where the image has no
-        such platform.
-        """
-        parsed = parse_any(ref)
-        image = self.catalog.get(parsed) if isinstance(parsed, str) else self._named(ref, parsed)
-        if image is None:
-            shown = parsed if isinstance(parsed, str) else parsed.with_default_tag().familiar
-            raise NotFound(f"No such image: {shown}")
-        return image if platform is None else self._on_platform(ref, parsed, image, platform)
-
-    def list(
-        self, everything: bool = False, filters: Filters | None = None, shared_size: bool = False
-    ) -> Sequence[ImageSummary]:
-        """The rows of GET /images/json. Raises InvalidArgument, NotFound for filters that can't be right."""
-        images = self.catalog.all()
-        hidden = self.catalog.hidden()
-        shown = [image for image in images if image.id not in hidden]
-        parents = {image.parent for image in images if image.parent}
-        chosen = select(shown, filters or {}, everything, self.resolve, parents)
-        return [
-            views.summary(
-                image, (tags, digests), len(self._users(image.id)), self._shared(image, images) if shared_size else -1
-            )
-            for image, tags, digests in chosen
-        ]
-
-    def inspect(self, ref: str, platform: str | Platform | None = None) -> ImageInspect:
-        """The document of GET /images/{name}/json. Raises as `resolve`."""
-        image = self.resolve(ref, platform)
-        return views.inspect(image, self._graph(image))
-
-    def history(self, ref: str, platform: str | Platform | None = None) -> Sequence[HistoryItem]:
-        """The rows of GET /images/{name}/history, newest first. Raises as `resolve`."""
-        image = self.resolve(ref, platform)
-        return views.history(image, self._layer_size, self._ancestors(image))
-
-    def size_of(self, image_id: str) -> int:
-        """Bytes of an image's unpacked layers; 0 where it is gone."""
-        image = self.catalog.get(Digest(image_id))
-        return image.size if image else 0
-
-    def descendants(self, ref: str) -> set[str]:
-        """The ids of an image and of all that stand on its layers; empty where there is no such image."""
-        try:
-            top = self.resolve(ref)
-        except (NotFound, InvalidArgument):
-            return set()
-        length = len(top.chain_ids)
-        return {image.id for image in self.catalog.all() if image.chain_ids[:length] == top.chain_ids}
-
-    def count(self) -> int:
-        """How many images a list with all of them has."""
-        return len(self.catalog.all()) - len(self.catalog.hidden())
 
     # Containers' snapshots
 
     async def prepare(self, image_id: str, key: str) -> None:
         """Make the snapshot of the container `key`. An image that was not unpacked yet is unpacked first."""
-        image = self._existing(image_id)
+        image = self.existing(image_id)
         if image.top is not None and self.snapshots.layer(image.top) is None:
             await asyncio.to_thread(self._unpack, image)
         await self.snapshots.prepare(key, image.chain_ids)
@@ -196,12 +133,9 @@ class Images:
 
         Raises InvalidArgument and NotFound at once, before the first byte.
         """
-        wanted: dict[Digest, Wanted] = {}
-        for one in (one for ref in refs for one in self._wanted(ref, platforms)):
-            known = wanted.setdefault(one.image.id, one)
-            known.names += [name for name in one.names if name not in known.names]
-        made = await self._in_thread(plan, list(wanted.values()), self.content)
-        return self._saved([one.image for one in wanted.values()], made)
+        wanted = choose(self, refs, platforms)
+        made = await self._in_thread(plan, wanted, self.content)
+        return self._saved([one.image for one in wanted], made)
 
     async def import_(
         self,
@@ -215,11 +149,11 @@ class Images:
         """A tar of a root file system becomes an image; docker's one line. Raises InvalidArgument."""
         name = tag_reference(repository, tag) if repository else None
         wanted = Platform.parse(platform) if platform else Platform.host()
-        run = apply_changes(RunConfig(), changes)
+        request = ImportRequest(apply_changes(RunConfig(), changes), wanted, message)
         inlet = Inlet(read)
         pump = asyncio.create_task(inlet.pump())
         try:
-            image = await self._in_thread(self._import, inlet, name, message, run, wanted)
+            image = await self._in_thread(self._import, inlet, request, name)
         finally:
             pump.cancel()
         self._settle_later()
@@ -232,7 +166,7 @@ class Images:
         """An image of a container's changes on its image; its id. Raises InvalidArgument, NotFound."""
         name = tag_reference(repository, tag) if repository else None
         request = replace(request, run=apply_changes(request.run, request.changes))
-        base = self._existing(image_id)
+        base = self.existing(image_id)
         image = await self._in_thread(self._commit, request, base, name)
         self._settle_later()
         if name is not None:
@@ -270,7 +204,7 @@ class Images:
         self.collector.run()
         damaged = {layer.key: layer for layer in self.snapshots.unsettled()}
         for image in self.catalog.all() if damaged else ():
-            blobs = self._layer_blobs(image)
+            blobs = self.layer_blobs(image)
             for place, key in enumerate(image.chain_ids):
                 if key in damaged:
                     self.unpacker.remake(damaged.pop(key), blobs[place], image.chain_ids[place - 1] if place else None)
@@ -299,16 +233,10 @@ class Images:
         """An event of an image, with its labels and the name it was called by."""
         self._events.emit("image", action, image.id, {**(image.config.run.labels or {}), "name": name})
 
-    def _existing(self, image_id: str) -> Image:
-        image = self.catalog.get(Digest(image_id))
-        if image is None:
-            raise NotFound(f"No such image: {image_id}")
-        return image
-
     def _commit(self, request: CommitRequest, base: Image, name: Reference | None) -> NewImage:
         with self._work() as lease:
             upper = str(self.snapshots.upper(request.key))
-            image = commit(request, base, self._manifest(base).layers, upper, self.maker, lease)
+            image = commit(request, base, self.manifest(base).layers, upper, self.maker, lease)
             self.registrar.register([image], image, image.manifest, [name] if name else [], tagged=name is not None)
         if image.top == base.top:
             # Nothing had changed: the blob of the empty layer is nobody's.
@@ -317,7 +245,7 @@ class Images:
 
     def _remover(self) -> Remover:
         return Remover(
-            self.catalog, lambda change: self._in_thread(self.collector.run, change), self._users, self._events
+            self.catalog, lambda change: self._in_thread(self.collector.run, change), self.users, self._events
         )
 
     async def _prune_one(self, image: Image, report: PruneReport) -> None:
@@ -332,52 +260,11 @@ class Images:
         report.images_deleted = [*(report.images_deleted or []), *remover.items] or None
         report.space_reclaimed += sum(sizes.get(Digest(item.deleted), 0) for item in remover.items)
 
-    def _import(
-        self, inlet: Inlet, name: Reference | None, message: str, run: RunConfig, platform: Platform
-    ) -> NewImage:
+    def _import(self, inlet: Inlet, request: ImportRequest, name: Reference | None) -> NewImage:
         with self._work() as lease:
-            layer = self.maker.store_layer(inlet.more, lease)
-            now = time.time_ns()
-            config = ImageConfig(
-                architecture=platform.architecture,
-                variant=platform.variant,
-                os=platform.os,
-                created=codec.format_time(now),
-                comment=message,
-                docker_version=__version__,
-                config=run,
-                rootfs=RootFS(diff_ids=[layer.diff_id]),
-                history=[History(created=codec.format_time(now), comment=message)],
-            )
-            image = self.maker.make(config, [layer], lease)
+            image = adopt(request, inlet.more, self.maker, lease)
             self.registrar.register([image], image, image.manifest, [name] if name else [], tagged=name is not None)
-            return image
-
-    def _wanted(self, ref: str, platforms: Sequence[Platform]) -> Sequence[Wanted]:
-        parsed = parse_any(ref)
-        if isinstance(parsed, Reference) and parsed.is_name_only:
-            tags = [tag for tag in self.catalog.tags() if tag.reference.name == parsed.name and tag.reference.tag]
-            if tags:
-                return [self._wanted_one(tag.reference.familiar, tag.reference, platforms) for tag in tags]
-        key = parsed.key() if isinstance(parsed, Reference) else None
-        return [self._wanted_one(ref, key if key and self.catalog.target(key) else None, platforms)]
-
-    def _wanted_one(self, ref: str, name: Reference | None, platforms: Sequence[Platform]) -> Wanted:
-        try:
-            image = self.resolve(ref)
-        except NotFound:
-            raise NotFound(f"No such image: {ref}") from None
-        target = (self.catalog.target(name) if name else None) or image.manifest
-        there = [image, *(member for member in self.catalog.members(target) if member.id != image.id)]
-        chosen = [self._one_of(there, platform) for platform in platforms] or there
-        names = [name] if name and name.tag else []
-        return Wanted(chosen[0], target if len(chosen) > 1 or not platforms else chosen[0].manifest, chosen, names)
-
-    def _one_of(self, there: Sequence[Image], platform: Platform) -> Image:
-        found = next((image for image in there if image.platform.matches(platform)), None)
-        if found is None:
-            raise NotFound(f"no suitable export target found for platform {platform}")
-        return found
+        return image
 
     async def _saved(self, images: Sequence[Image], made: Plan) -> AsyncIterator[bytes]:
         chunks = written(made, self.content)
@@ -386,26 +273,6 @@ class Images:
             yield chunk
         for image in images:
             self.emit(image, "save", image.id)
-
-    def _named(self, ref: str, reference: Reference) -> Image | None:
-        image = self.catalog.tagged(reference.key())
-        if image is None:
-            found = self.catalog.prefixed(ref if ref.startswith("sha256:") else f"sha256:{ref}")
-            image = self.catalog.get(found[0]) if len(found) == 1 else None
-        return image
-
-    def _on_platform(self, ref: str, parsed: Reference | Digest, image: Image, platform: str | Platform) -> Image:
-        wanted = Platform.parse(platform) if isinstance(platform, str) else platform
-        if image.platform.matches(wanted):
-            return image
-        target = None if isinstance(parsed, str) else self.catalog.target(parsed.key())
-        for member in self.catalog.members(target) if target else ():
-            if member.platform.matches(wanted):
-                return member
-        raise NotFound(
-            f"image with reference {ref} was found but its platform ({image.platform}) "
-            f"does not match the specified platform ({wanted})"
-        )
 
     def _target(self, ref: str, image: Image) -> Digest:
         parsed = parse_any(ref)
@@ -424,42 +291,7 @@ class Images:
 
     def _unpack(self, image: Image) -> None:
         with self._work() as lease:
-            self.unpacker.finish(image.config, self._layer_blobs(image), {}, lease)
-
-    def _manifest(self, image: Image) -> Manifest:
-        return parse(self.content.read(image.manifest), Manifest, "manifest")
-
-    def _layer_blobs(self, image: Image) -> Sequence[Digest]:
-        return [Digest(layer.digest) for layer in self._manifest(image).layers]
-
-    def _graph(self, image: Image) -> dict[str, str]:
-        layers = [layer for layer in map(self.snapshots.layer, reversed(image.chain_ids)) if layer]
-        if not layers:
-            return {}
-        folder = layers[0].fs.parent
-        graph = {
-            "MergedDir": str(folder / "merged"),
-            "UpperDir": str(layers[0].fs),
-            "WorkDir": str(folder / "work"),
-        }
-        if len(layers) > 1:
-            graph["LowerDir"] = ":".join(str(layer.fs) for layer in layers[1:])
-        return graph
-
-    def _layer_size(self, key: Digest) -> int:
-        layer = self.snapshots.layer(key)
-        return layer.size if layer else 0
-
-    def _ancestors(self, image: Image) -> Sequence[Image]:
-        found = []
-        while image.parent and (parent := self.catalog.get(Digest(image.parent))):
-            found.append(parent)
-            image = parent
-        return found
-
-    def _shared(self, image: Image, images: Sequence[Image]) -> int:
-        others = {key for other in images if other.id != image.id for key in other.chain_ids}
-        return sum(self._layer_size(key) for key in image.chain_ids if key in others)
+            self.unpacker.finish(image.config, self.layer_blobs(image), {}, lease)
 
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)

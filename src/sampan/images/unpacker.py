@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 from sampan.errors import InvalidArgument
@@ -21,7 +21,7 @@ from sampan.oci.bytesource import ByteSource
 from sampan.oci.digest import Digest, hash_digest
 from sampan.oci.documents import ImageConfig
 from sampan.oci.tar import TarReader
-from sampan.store.content import ContentStore
+from sampan.store.content import ContentStore, Ingest
 from sampan.store.leases import Lease
 from sampan.store.snapshots import Draft, Layer, Snapshots
 
@@ -52,10 +52,29 @@ class Unpacker:
         """Unpack a stream of a layer's tar, compressed or not, as its bytes come."""
         return self._workers.submit(self._unpack, more)
 
+    def start_following(self, ingest: Ingest) -> Future[Unpacked]:
+        """Unpack a layer's blob while it is still on its way in."""
+        follower = ingest.follow()
+
+        def unpack() -> Unpacked:
+            # Closed before anyone is told: where an ingest was given up, its bytes are free then.
+            with closing(follower):
+                return self._unpack(follower.read)
+
+        started = self._workers.submit(unpack)
+        started.add_done_callback(lambda _: follower.close())
+        return started
+
     def discard(self, started: Future[Unpacked]) -> None:
         """Give up what `start` returned, now or when it is done."""
         if not started.cancel():
             started.add_done_callback(self._discard)
+
+    def discard_all(self, started: Collection[Future[Unpacked]]) -> None:
+        """Give up several, and wait until nothing of them is left. What became a layer stays one."""
+        wait([one for one in started if not one.cancel()])
+        for one in started:
+            self.discard(one)
 
     def finish(
         self, config: ImageConfig, blobs: Sequence[Digest], started: dict[Digest, Future[Unpacked]], lease: Lease
