@@ -40,6 +40,8 @@ GLOBAL_FLAGS = (
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     try:
         code = run(sys.argv[1:], os.environ)
         sys.stdout.flush()
