@@ -36,7 +36,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sampan.errors import Conflict, NotFound
+from sampan.errors import Conflict
 from sampan.kernel import syscalls
 from sampan.oci.digest import Digest
 from sampan.store.db import Database
@@ -44,22 +44,9 @@ from sampan.store.files import remove_tree
 from sampan.store.initlayer import fill
 from sampan.store.leases import Leases
 from sampan.store.overlay import OverlayMount, Usage, detached, usage_of
+from sampan.store.snapshotrows import DESCENT, UNUSED, ancestry, find, identity_of, init_key, insert
 
 __all__ = ["Draft", "Layer", "Snapshots", "boot_id"]
-
-
-_UNUSED = """
-    SELECT id, key, diff, size FROM snapshots AS this
-    WHERE kind IN ('layer', 'init') AND NOT EXISTS (SELECT 1 FROM snapshots WHERE parent = this.id)
-    AND NOT EXISTS (SELECT 1 FROM images WHERE top = CASE kind WHEN 'init' THEN substr(key, 6) ELSE key END)
-"""
-_COMMIT = "UPDATE snapshots SET kind = 'layer', key = ?, parent = ?, diff = ?, size = ?, boot = ? WHERE id = ?"
-_DESCENT = """
-    WITH RECURSIVE chain (id, parent, depth) AS (
-        SELECT id, parent, 0 FROM snapshots WHERE id = ?
-        UNION ALL SELECT s.id, s.parent, depth + 1 FROM snapshots s JOIN chain ON s.id = chain.parent
-    ) SELECT id FROM chain ORDER BY depth
-"""
 
 
 @dataclass(frozen=True)
@@ -102,7 +89,7 @@ class Snapshots:
 
     def draft(self) -> Draft:
         """A new empty directory. It ends in `commit_layer` or `discard`; a crash discards it."""
-        identity = self._database.write_blocking(lambda rows: _insert(rows, "draft", secrets.token_hex(8), None))
+        identity = self._database.write_blocking(lambda rows: insert(rows, "draft", secrets.token_hex(8), None))
         path = self._fs(identity)
         path.mkdir(parents=True)
         path.chmod(0o755)
@@ -117,9 +104,9 @@ class Snapshots:
         """Make `draft` the layer `key` on `parent`; where it is already there, the draft is discarded."""
 
         def commit(rows: sqlite3.Connection) -> bool:
-            if _find(rows, key):
+            if find(rows, key):
                 return False
-            below = _identity(rows, parent) if parent else None
+            below = identity_of(rows, parent) if parent else None
             update = (
                 "UPDATE snapshots SET kind = 'layer', key = ?, parent = ?, diff = ?, size = ?, boot = ? WHERE id = ?"
             )
@@ -149,7 +136,7 @@ class Snapshots:
         holds. Returns them topmost first (init snapshots have an empty `diff`); `sweep` them after the commit."""
         gone: list[Layer] = []
         held = self._leases.held()
-        while found := [row for row in rows.execute(_UNUSED).fetchall() if row[1] not in held]:
+        while found := [row for row in rows.execute(UNUSED).fetchall() if row[1] not in held]:
             rows.executemany("DELETE FROM snapshots WHERE id = ?", [(row[0],) for row in found])
             gone += [self._layer(row) for row in found]
         return gone
@@ -176,12 +163,12 @@ class Snapshots:
 
     def mounts(self, key: str) -> OverlayMount:
         """How to mount an active snapshot. Raises NotFound."""
-        identities = self._database.read(lambda rows: _ancestry(rows, key))
+        identities = self._database.read(lambda rows: ancestry(rows, key))
         return self._overlay(identities[1:], identities[0])
 
     def upper(self, key: str) -> Path:
         """The directory with what was changed in an active snapshot."""
-        return self._fs(self._database.read(lambda rows: _ancestry(rows, key))[0])
+        return self._fs(self._database.read(lambda rows: ancestry(rows, key))[0])
 
     async def remove(self, key: str) -> None:
         """Remove an active snapshot and the layers that only it kept. Absent is fine; bytes go in the background."""
@@ -220,14 +207,14 @@ class Snapshots:
     @contextmanager
     def view_beginning(self, key: str) -> Iterator[int]:
         """The same, read-only, as it was when the container was made: what a diff compares with."""
-        identities = self._database.read(lambda rows: _ancestry(rows, key))
+        identities = self._database.read(lambda rows: ancestry(rows, key))
         with detached(self._overlay(identities[1:], None)) as root:
             yield root
 
     @contextmanager
     def view_layers(self, top: Digest | None) -> Iterator[int]:
         """The same, read-only, of an image's layers."""
-        identities = self._database.read(lambda rows: _ancestry(rows, top)) if top else []
+        identities = self._database.read(lambda rows: ancestry(rows, top)) if top else []
         with detached(self._overlay(identities, None)) as root:
             yield root
 
@@ -304,21 +291,21 @@ class Snapshots:
         return OverlayMount(self.folder, below, f"{upper}/fs", f"{upper}/work")
 
     def _insert_active(self, rows: sqlite3.Connection, key: str, top: Digest | None) -> int | None:
-        if _find(rows, key):
+        if find(rows, key):
             raise Conflict(f"snapshot {key} already exists")
-        init = _find(rows, _init_key(top))
-        return _insert(rows, "active", key, init) if init else None
+        init = find(rows, init_key(top))
+        return insert(rows, "active", key, init) if init else None
 
     def _make_init(self, top: Digest | None) -> None:
         # Under a lock: of two containers that are the first of an image, one makes it.
         with self._init_lock:
-            if self._database.read(lambda rows: _find(rows, _init_key(top))):
+            if self._database.read(lambda rows: find(rows, init_key(top))):
                 return
-            parent = self._database.read(lambda rows: _identity(rows, top)) if top else None
-            draft = self._database.write_blocking(lambda rows: _insert(rows, "draft", secrets.token_hex(8), parent))
+            parent = self._database.read(lambda rows: identity_of(rows, top)) if top else None
+            draft = self._database.write_blocking(lambda rows: insert(rows, "draft", secrets.token_hex(8), parent))
             self._fill_init(draft, self._chain(parent))
             update = "UPDATE snapshots SET kind = 'init', key = ?, boot = ?, diff = '' WHERE id = ?"
-            self._database.write_blocking(lambda rows: rows.execute(update, (_init_key(top), self._boot, draft)))
+            self._database.write_blocking(lambda rows: rows.execute(update, (init_key(top), self._boot, draft)))
 
     def _fill_init(self, identity: int, lower: list[int]) -> None:
         self._make_directories(identity)
@@ -328,7 +315,7 @@ class Snapshots:
 
     def _chain(self, identity: int | None) -> list[int]:
         """The row itself and all below it."""
-        found = self._database.read(lambda rows: rows.execute(_DESCENT, (identity,)).fetchall())
+        found = self._database.read(lambda rows: rows.execute(DESCENT, (identity,)).fetchall())
         return [identity for (identity,) in found]
 
     def _make_directories(self, identity: int) -> None:
@@ -346,30 +333,3 @@ def sync_filesystem(path: Path) -> None:
         syscalls.syncfs(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _init_key(top: Digest | None) -> str:
-    return f"init:{top or ''}"
-
-
-def _insert(rows: sqlite3.Connection, kind: str, key: str, parent: int | None) -> int:
-    cursor = rows.execute("INSERT INTO snapshots (kind, key, parent) VALUES (?, ?, ?)", (kind, key, parent))
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
-
-
-def _find(rows: sqlite3.Connection, key: str) -> int | None:
-    row = rows.execute("SELECT id FROM snapshots WHERE key = ?", (key,)).fetchone()
-    return row[0] if row else None
-
-
-def _identity(rows: sqlite3.Connection, key: str) -> int:
-    found = _find(rows, key)
-    if found is None:
-        raise NotFound(f"snapshot {key} not found")
-    return found
-
-
-def _ancestry(rows: sqlite3.Connection, key: str) -> list[int]:
-    """The snapshot and all below it, topmost first."""
-    return [identity for (identity,) in rows.execute(_DESCENT, (_identity(rows, key),))]
