@@ -191,6 +191,15 @@ async def test_wait_answers_its_head_before_the_exit(api):
     assert json.loads(body) == {"StatusCode": 3, "Error": {"Message": "why"}}
 
 
+async def test_a_wait_that_nobody_reads_is_given_up(api):
+    exit: asyncio.Future[WaitResponse] = asyncio.get_running_loop().create_future()
+    api.containers.wait.return_value = exit
+    reply = await api.send("POST", "/containers/c/wait")
+    assert isinstance(reply, Response)
+    await reply.body.aclose()
+    assert exit.cancelled()
+
+
 @pytest.mark.parametrize(
     ("query", "version", "condition"),
     [

@@ -9,7 +9,7 @@ from sampan.errors import InvalidArgument
 from sampan.http import Response
 from sampan.server.call import Call
 from sampan.server.filters import Filters
-from sampan.server.replies import JSON, empty_reply, stream_reply
+from sampan.server.replies import JSON, Begun, empty_reply, stream_reply
 from sampan.server.table import Operation
 from sampan.wire import codec
 from sampan.wire.containers import (
@@ -150,7 +150,7 @@ async def wait(containers: ContainerBackend, call: Call) -> Response:
     condition = call.text("condition") or WAIT_CONDITIONS[0] if call.version >= (1, 30) else WAIT_CONDITIONS[0]
     if condition not in WAIT_CONDITIONS:
         raise InvalidArgument(f'invalid condition: "{condition}": use one of {", ".join(WAIT_CONDITIONS)}')
-    return stream_reply(_exit(await containers.wait(call["id"], condition)), JSON)
+    return stream_reply(await Begun.begin(_exit(await containers.wait(call["id"], condition))), JSON)
 
 
 async def _exit(exit: Awaitable[WaitResponse]) -> AsyncIterator[bytes]:
