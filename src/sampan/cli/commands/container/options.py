@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sampan.cli.commands.container import readers
+from sampan.cli.commands.container.mounts import mount
 from sampan.cli.flags import Flag
 
 FLAGS = (
@@ -80,7 +81,7 @@ FLAGS = (
     Flag("memory-reservation", "bytes", "Memory soft limit"),
     Flag("memory-swap", "bytes", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
     Flag("memory-swappiness", "int", "Tune container memory swappiness (0 to 100)", default=-1, shown="-1"),
-    Flag("mount", "mount", "Attach a filesystem mount to the container", read=readers.mount),
+    Flag("mount", "mount", "Attach a filesystem mount to the container", read=mount),
     Flag("name", "string", "Assign a name to the container"),
     Flag("network", "network", "Connect a container to a network", aliases=("net",), read=readers.network),
     Flag("network-alias", "list", "Add network-scoped alias for the container", aliases=("net-alias",)),

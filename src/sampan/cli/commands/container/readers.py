@@ -5,21 +5,15 @@ from __future__ import annotations
 import re
 
 from sampan.cli.commands.container.ports import is_address
-from sampan.cli.flags import TRUTHS
+from sampan.cli.commands.container.text import csv, integer, pair
 from sampan.cli.render.units import parse_bytes
 from sampan.errors import InvalidArgument
 from sampan.wire.containers import (
-    BindOptions,
     DeviceMapping,
     DeviceRequest,
-    DriverConfig,
-    ImageOptions,
-    Mount,
     RestartPolicy,
     ThrottleDevice,
-    TmpfsOptions,
     Ulimit,
-    VolumeOptions,
     WeightDevice,
 )
 from sampan.wire.networks import EndpointIPAMConfig, EndpointSettings
@@ -158,7 +152,7 @@ def gpus(text: str) -> DeviceRequest:
         elif key == "capabilities":
             capabilities = value.split(",")
         elif key == "options":
-            request.options = dict(_pair(part) for part in value.split(","))
+            request.options = dict(pair(part) for part in value.split(","))
         else:
             raise InvalidArgument(f"unexpected key '{key}' in '{field}'")
     if text and "=" in text and request.device_ids is None and "count" not in text:
@@ -171,35 +165,42 @@ def network(text: str) -> tuple[str, EndpointSettings, bool]:
     """Return (name, settings, whether options were given) of `name` or CSV with name=."""
     if "=" not in text:
         return text, EndpointSettings(), False
-    name, settings, ipam = "", EndpointSettings(), EndpointIPAMConfig()
+    names: list[str] = []
+    settings, ipam = EndpointSettings(), EndpointIPAMConfig()
     for field in csv(text):
         key, equals, value = field.partition("=")
-        key, value = key.strip().lower(), value.strip()
         if not equals:
             raise InvalidArgument(f"invalid field {field}")
-        if key == "name":
-            name = value
-        elif key == "alias":
-            settings.aliases = [*(settings.aliases or ()), value]
-        elif key == "driver-opt":
-            settings.driver_opts = dict([*(settings.driver_opts or {}).items(), _pair(value)])
-        elif key == "ip":
-            ipam.ipv4_address = value
-        elif key == "ip6":
-            ipam.ipv6_address = value
-        elif key == "link-local-ip":
-            ipam.link_local_ips = [*ipam.link_local_ips, value]
-        elif key == "mac-address":
-            settings.mac_address = value
-        elif key == "gw-priority":
-            settings.gw_priority = _integer(value, "gw-priority")
-        else:
-            raise InvalidArgument(f"invalid field key {key}")
-    if not name:
+        _network_field(names, settings, ipam, key.strip().lower(), value.strip())
+    if not names:
         raise InvalidArgument("network name/id is not specified")
     if ipam != EndpointIPAMConfig():
         settings.ipam_config = ipam
-    return name, settings, True
+    return names[-1], settings, True
+
+
+def _network_field(
+    names: list[str], settings: EndpointSettings, ipam: EndpointIPAMConfig, key: str, value: str
+) -> None:
+    match key:
+        case "name":
+            names.append(value)
+        case "alias":
+            settings.aliases = [*(settings.aliases or ()), value]
+        case "driver-opt":
+            settings.driver_opts = dict([*(settings.driver_opts or {}).items(), pair(value)])
+        case "ip":
+            ipam.ipv4_address = value
+        case "ip6":
+            ipam.ipv6_address = value
+        case "link-local-ip":
+            ipam.link_local_ips = [*ipam.link_local_ips, value]
+        case "mac-address":
+            settings.mac_address = value
+        case "gw-priority":
+            settings.gw_priority = integer(value, key)
+        case _:
+            raise InvalidArgument(f"invalid field key {key}")
 
 
 def restart_policy(text: str) -> RestartPolicy:
@@ -212,113 +213,6 @@ def restart_policy(text: str) -> RestartPolicy:
     return RestartPolicy(name=name, maximum_retry_count=int(count or 0))
 
 
-_MOUNT_FLAGS = frozenset(("readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-create-src"))
-
-
-def mount(text: str) -> Mount:
-    """Return a mount given as CSV: type=bind,src=/a,dst=/b,readonly."""
-    made = Mount(type="volume")
-    bind, volume, image, tmpfs = BindOptions(), VolumeOptions(), ImageOptions(), TmpfsOptions()
-    seen: set[str] = set()
-    for field in csv(text):
-        key, equals, value = field.partition("=")
-        key = key.lower()
-        if not equals and key not in _MOUNT_FLAGS:
-            raise InvalidArgument(f"invalid field '{field}' must be a key=value pair")
-        seen.add(key.partition("-")[0] if key.startswith(("bind-", "volume-", "image-", "tmpfs-")) else "")
-        if not (
-            _mount_field(made, key, value, equals) or _mount_option(bind, volume, image, tmpfs, key, value, equals)
-        ):
-            raise InvalidArgument(f"unexpected key '{key}' in '{field}'")
-    _check_mount(made, seen - {""})
-    made.bind_options = bind if made.type == "bind" and "bind" in seen else None
-    made.volume_options = volume if "volume" in seen else None
-    made.image_options = image if "image" in seen else None
-    made.tmpfs_options = tmpfs if "tmpfs" in seen else None
-    return made
-
-
-def _mount_field(made: Mount, key: str, value: str, given: str) -> bool:
-    if key == "type":
-        made.type = value.lower()
-    elif key in ("source", "src"):
-        made.source = _absolute(value) if value.startswith(".") else value
-    elif key in ("target", "dst", "destination"):
-        made.target = value
-    elif key in ("readonly", "ro"):
-        made.read_only = _truth(key, value, given)
-    elif key == "consistency":
-        made.consistency = value.lower()
-    else:
-        return False
-    return True
-
-
-def _mount_option(
-    bind: BindOptions, volume: VolumeOptions, image: ImageOptions, tmpfs: TmpfsOptions, key: str, value: str, given: str
-) -> bool:
-    config = volume.driver_config or DriverConfig()
-    if key == "bind-propagation":
-        bind.propagation = value.lower()
-    elif key == "bind-nonrecursive":
-        bind.non_recursive = _truth(key, value, given)
-    elif key == "bind-recursive":
-        _recursive(bind, value)
-    elif key == "bind-create-src":
-        bind.create_mountpoint = _truth(key, value, given)
-    elif key == "volume-nocopy":
-        volume.no_copy = _truth(key, value, given)
-    elif key == "volume-subpath":
-        volume.subpath = value
-    elif key == "volume-label":
-        volume.labels |= [_pair(value)]
-    elif key == "volume-driver":
-        volume.driver_config, config.name = config, value
-    elif key == "volume-opt":
-        volume.driver_config, config.options = config, dict([*config.options.items(), _pair(value)])
-    elif key == "image-subpath":
-        image.subpath = value
-    elif key == "tmpfs-size":
-        tmpfs.size_bytes = _size(key, value)
-    elif key == "tmpfs-mode":
-        tmpfs.mode = _octal(key, value)
-    else:
-        return False
-    return True
-
-
-def _check_mount(made: Mount, options: set[str]) -> None:
-    if not made.type:
-        raise InvalidArgument("type is required")
-    if not made.target:
-        raise InvalidArgument("target is required")
-    for kind in sorted(options):
-        if kind != made.type:
-            raise InvalidArgument(f"cannot mix '{kind}-*' options with mount type '{made.type}'")
-
-
-def _recursive(bind: BindOptions, value: str) -> None:
-    if value == "disabled":
-        bind.non_recursive = True
-    elif value == "writable":
-        bind.read_only_non_recursive = True
-    elif value == "readonly":
-        bind.read_only_force_recursive = True
-    elif value != "enabled":
-        raise InvalidArgument(
-            f"invalid value for bind-recursive: {value} (must be 'enabled', 'disabled', 'writable', or 'readonly')"
-        )
-
-
-def csv(text: str) -> list[str]:
-    """Return the fields of one CSV record."""
-    if '"' not in text:
-        return text.split(",")
-    import csv as csv_module
-
-    return next(csv_module.reader([text]), [])
-
-
 def _device_value(text: str) -> tuple[str, str]:
     path, colon, value = text.partition(":")
     if not colon or not path:
@@ -328,43 +222,5 @@ def _device_value(text: str) -> tuple[str, str]:
     return path, value
 
 
-def _pair(text: str) -> tuple[str, str]:
-    key, _, value = text.partition("=")
-    return key, value
-
-
 def _count(text: str) -> int:
-    return -1 if text == "all" else _integer(text, "count")
-
-
-def _integer(text: str, what: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise InvalidArgument(f"invalid {what}: {text}: must be an integer") from None
-
-
-def _truth(key: str, value: str, given: str) -> bool:
-    if given and value not in TRUTHS:
-        raise InvalidArgument(f"invalid value for {key}: {value}")
-    return TRUTHS[value] if given else True
-
-
-def _size(key: str, value: str) -> int:
-    try:
-        return parse_bytes(value)
-    except InvalidArgument:
-        raise InvalidArgument(f"invalid value for {key}: {value}") from None
-
-
-def _octal(key: str, value: str) -> int:
-    try:
-        return int(value, 8)
-    except ValueError:
-        raise InvalidArgument(f"invalid value for {key}: {value}") from None
-
-
-def _absolute(path: str) -> str:
-    import os
-
-    return os.path.abspath(path)
+    return -1 if text == "all" else integer(text, "count")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from sampan.cli.commands.container import ports, readers
+from sampan.cli.commands.container import networking, ports, readers
+from sampan.cli.commands.container.text import pair
 from sampan.errors import InvalidArgument
 from sampan.wire.base import Empty
 from sampan.wire.containers import (
@@ -14,7 +15,6 @@ from sampan.wire.containers import (
     LogConfig,
     NetworkingConfig,
 )
-from sampan.wire.networks import EndpointIPAMConfig, EndpointSettings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def build(arguments: Arguments, environ: Mapping[str, str]) -> CreateRequest:
         stop_signal=arguments.text("stop-signal"),
         stop_timeout=arguments.number("stop-timeout") if arguments.given("stop-timeout") else None,
         host_config=_host(arguments),
-        networking_config=NetworkingConfig(endpoints_config=_endpoints(arguments)),
+        networking_config=NetworkingConfig(endpoints_config=networking.endpoints(arguments)),
     )
     _attach(request, arguments)
     assert request.host_config is not None
@@ -74,12 +74,12 @@ def _host(arguments: Arguments) -> HostConfig:
     host = HostConfig(
         container_id_file=text("cidfile"),
         log_config=_logging(arguments),
-        network_mode=_network_mode(arguments),
+        network_mode=networking.mode(arguments),
         restart_policy=readers.restart_policy(text("restart")),
         auto_remove=truth("rm"),
         volume_driver=text("volume-driver"),
         volumes_from=arguments.texts("volumes-from") or None,
-        annotations=dict(_pair(item) for item in arguments.texts("annotation")),
+        annotations=dict(pair(item) for item in arguments.texts("annotation")),
         cap_add=_capabilities(arguments.texts("cap-add")),
         cap_drop=_capabilities(arguments.texts("cap-drop")),
         cgroupns_mode=_mode(text("cgroupns"), "cgroupns: invalid CGROUP", ("host", "private")),
@@ -97,7 +97,7 @@ def _host(arguments: Arguments) -> HostConfig:
         readonly_rootfs=truth("read-only"),
         security_opt=security,
         storage_opt=_options(arguments.texts("storage-opt"), "invalid storage option"),
-        tmpfs=dict(_pair(item, ":") for item in arguments.texts("tmpfs")),
+        tmpfs=dict(pair(item, ":") for item in arguments.texts("tmpfs")),
         uts_mode=_mode(text("uts"), "uts: invalid UTS", ("host",)),
         userns_mode=_mode(text("userns"), "userns: invalid USER", ("host",)),
         shm_size=number("shm-size"),
@@ -157,7 +157,7 @@ def environment(arguments: Arguments, environ: Mapping[str, str]) -> list[str]:
 
 def _labels(arguments: Arguments) -> dict[str, str]:
     lines = [line for path in arguments.texts("label-file") for line in _lines(path) if "=" in line]
-    return dict(_pair(item) for item in [*lines, *arguments.texts("label")])
+    return dict(pair(item) for item in [*lines, *arguments.texts("label")])
 
 
 def _lines(path: str) -> list[str]:
@@ -217,7 +217,7 @@ def _volumes(specs: list[str]) -> tuple[dict[str, Empty], list[str]]:
 
 def _logging(arguments: Arguments) -> LogConfig:
     driver = arguments.text("log-driver")
-    options = dict(_pair(item) for item in arguments.texts("log-opt"))
+    options = dict(pair(item) for item in arguments.texts("log-opt"))
     if driver == "none" and options:
         raise InvalidArgument("invalid logging opts for driver none")
     return LogConfig(type=driver, config=options)
@@ -263,45 +263,6 @@ def _capabilities(names: list[str]) -> list[str] | None:
     return sorted(made, key=lambda name: (name != "ALL", name)) or None
 
 
-def _network_mode(arguments: Arguments) -> str:
-    networks = arguments.values("network")
-    return networks[0][0] if networks else "default"
-
-
-def _endpoints(arguments: Arguments) -> dict[str, EndpointSettings | None]:
-    """Return the settings of each network; a single one that was only named is left to the engine."""
-    networks = arguments.values("network")
-    endpoints: dict[str, EndpointSettings | None] = {}
-    for place, (name, settings, _) in enumerate(networks or [("default", EndpointSettings(), False)]):
-        if place == 0:
-            _apply(settings, arguments)
-        elif not (_user_defined(name) and _user_defined(networks[0][0])):
-            raise InvalidArgument(
-                "conflicting options: cannot attach both user-defined and non-user-defined network-modes"
-            )
-        if name in endpoints:
-            raise InvalidArgument(f'network "{name}" is specified multiple times')
-        if len(networks) != 1 or settings != EndpointSettings():
-            endpoints[name] = settings
-    return endpoints
-
-
-def _apply(settings: EndpointSettings, arguments: Arguments) -> None:
-    ipam = settings.ipam_config or EndpointIPAMConfig()
-    ipam.ipv4_address = arguments.text("ip") or ipam.ipv4_address
-    ipam.ipv6_address = arguments.text("ip6") or ipam.ipv6_address
-    ipam.link_local_ips = arguments.texts("link-local-ip") or ipam.link_local_ips
-    settings.ipam_config = ipam if ipam != EndpointIPAMConfig() else None
-    settings.aliases = [*(settings.aliases or ()), *arguments.texts("network-alias")] or None
-    settings.mac_address = arguments.text("mac-address") or settings.mac_address
-    if settings.links is None and arguments.texts("link") and _user_defined(_network_mode(arguments)):
-        settings.links = arguments.texts("link")
-
-
-def _user_defined(network: str) -> bool:
-    return network not in ("default", "bridge", "host", "none") and not network.startswith("container:")
-
-
 def _mode(text: str, what: str, allowed: tuple[str, ...], prefix: str = "\0") -> str:
     if text and text not in allowed and not (text.startswith(prefix) and text != prefix):
         raise InvalidArgument(f"--{what} mode")
@@ -311,9 +272,4 @@ def _mode(text: str, what: str, allowed: tuple[str, ...], prefix: str = "\0") ->
 def _options(items: list[str], message: str) -> dict[str, str]:
     if any("=" not in item for item in items):
         raise InvalidArgument(message)
-    return dict(_pair(item) for item in items)
-
-
-def _pair(text: str, separator: str = "=") -> tuple[str, str]:
-    key, _, value = text.partition(separator)
-    return key, value
+    return dict(pair(item) for item in items)
