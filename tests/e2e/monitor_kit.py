@@ -197,6 +197,8 @@ class Kit:
                     os.kill(info.pid, 9)
         for info in await self.client.ensure():
             await self.exited(info.id)
+            if info.id[0] != "x" and not self.client.info(info.id).deleted:
+                await self.deleted(info.id)
             await self.client.forget(info.id)
         await self.client.quit_when_empty()
         self.client.close()

@@ -207,7 +207,7 @@ class MonitorClient:
     def _learn_exits(self) -> None:
         """Exits that an earlier monitor noted and no daemon heard of."""
         for path in (self._paths.monitor_state / "exits").glob("*"):
-            if path.name not in self._live and (info := _noted_exit(path)) is not None:
+            if path.name not in self._live and (info := _read_exit(path)) is not None:
                 self._live[info.id] = _Live({"id": info.id, "kind": ""}, info, {})
 
     def _take_event(self, message: Message) -> None:
@@ -253,7 +253,7 @@ class MonitorClient:
         self._orphans.watch_session(dead)
         asked = []
         for live in self._live.values():
-            noted = _noted_exit(self._paths.monitor_state / "exits" / live.info.id)
+            noted = self._noted_exit(live.info.id)
             if live.info.state == "running" and noted is not None:
                 live.info = replace(noted, state="ended")
             if live.info.state in ("running", "ended") or not (live.info.deleted or live.info.state == "starting"):
@@ -264,6 +264,9 @@ class MonitorClient:
         for answer in await asyncio.gather(*asked):
             if "error" in answer:
                 log.error("the new container monitor refused: %s", answer["error"])
+
+    def _noted_exit(self, process_id: str) -> ProcessInfo | None:
+        return _read_exit(self._paths.monitor_state / "exits" / process_id)
 
     async def _find_started(self, live: _Live, argv: Sequence[str]) -> ProcessInfo | None:
         """The monitor died amid a start: wait for its runtime, if there is one, and let the successor adopt what it
@@ -291,8 +294,12 @@ class MonitorClient:
         self._orphans.watch(pid)
         started_at = Path(live.record["pid_file"]).stat().st_mtime_ns
         info = ProcessInfo(live.info.id, "running", pid, began, started_at, None, 0, False, False)
+        noted = self._noted_exit(live.info.id)
+        if noted is None or noted.pid != pid:
+            noted = info  # else its end was noted before its start could be told
         message, files = live.handed_over()
-        answer = await link.request("adopt", files, None, **message | {"facts": asdict(info)})
+        facts = asdict(noted) | {"state": "ended"}
+        answer = await link.request("adopt", files, None, **message | {"facts": facts})
         if "error" in answer:
             raise RuntimeFailed(answer["error"], None)
         if live.info.state == "starting":
@@ -484,7 +491,7 @@ class MonitorClient:
         return self._channel_number
 
 
-def _noted_exit(path: Path) -> ProcessInfo | None:
+def _read_exit(path: Path) -> ProcessInfo | None:
     try:
         return replace(info_of(json.loads(path.read_bytes())), state="exited")
     except (OSError, ValueError, KeyError):

@@ -126,6 +126,7 @@ class Monitor:
 
     def _compressed(self, path: str, status: int) -> None:
         del self._compressing[path]
+        self._consider_end_later()
         if status:
             self.warn(f"{path} could not be compressed: wait status {status}")
 
@@ -284,6 +285,7 @@ class Monitor:
     def deletion(self, change: int) -> None:
         """Count the runtime's deletes under way."""
         self._deleting += change
+        self._consider_end_later()
 
     def _process(self, message: Message) -> Process:
         try:
@@ -298,12 +300,12 @@ class Monitor:
         self._idle = self.loop.call_later(0.0 if self._quit_when_empty else IDLE_SECONDS, self._consider_end)
 
     def _consider_end(self) -> None:
-        if not self.processes and (self._connection.socket is None or self._quit_when_empty):
-            self.loop.stop()
+        if self._connection.socket is None or self._quit_when_empty:
+            self.end_if_empty()
 
     def end_if_empty(self) -> None:
-        """What a SIGTERM does."""
-        if not self.processes:
+        """End, unless something is there or under way; what a SIGTERM does."""
+        if not (self.processes or self._deleting or self._compressing):
             self.loop.stop()
 
 
