@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sampan import __version__
 from sampan import config as configuration
@@ -40,6 +41,7 @@ from sampan.engine.containers.spec.seccomp import Profile, decode_profile, defau
 from sampan.engine.containers.spec.validate import adjust, validate
 from sampan.engine.containers.table import Container, Table
 from sampan.engine.events import EventBus
+from sampan.engine.images.registry import Registries
 from sampan.engine.images.service import ImageService
 from sampan.engine.images.sources import Sources
 from sampan.engine.networks.service import Networks
@@ -56,12 +58,17 @@ from sampan.store.db import Database
 from sampan.store.paths import DataPaths, RunPaths
 from sampan.wire.containers import Ulimit
 
+if TYPE_CHECKING:
+    from sampan.images.remote import Remote
+    from sampan.images.transfers import Transfers
+
 log = logging.getLogger("sampan.daemon")
 
 SOCKET_MODE = 0o660
 MONITOR_PATIENCE = 2.0
 """Seconds that the monitor may take to end after the last container."""
 CGROUP_PARENT = "sampan"
+CERTIFICATES = (Path("/etc/sampan/certs.d"), Path("/etc/docker/certs.d"))
 _RUNTIMES = ("crun", "runc")
 _INITS = ("tini-static", "catatonit", "tini")
 _RUNTIME_ALIASES = {"io.containerd.runc.v2": "runc"}
@@ -163,6 +170,8 @@ class Daemon:
         self.table = Table(self.database)
         self.images = Images(self.database, self.paths, self.events, self._containers_of_image)
         self.snapshots = self.images.snapshots
+        self.remote: Remote | None = None
+        self._transfers: Transfers | None = None
         self.volumes = Volumes(self.database, self.paths, self.events.emit, self._containers_of_volume)
         self.networks = Networks(self.database, config, self.table)
         self.monitor = MonitorClient(self.run, self._process_exited, self._runtime_deleted)
@@ -189,7 +198,8 @@ class Daemon:
             attach=self.containers,
             execs=self.containers,
             images=ImageService(self.images),
-            sources=Sources(self.images),
+            sources=Sources(self.images, self.transfers),
+            registry=Registries(self.images, self.transfers),
             volumes=self.volumes,
             networks=self.networks,
         )
@@ -258,6 +268,8 @@ class Daemon:
         running = any(container.running for container in self.table)
         await self._leave_monitor(running)
         await self.networks.close(running)
+        if self.remote is not None:
+            await self.remote.close()
         self.images.close()
         self.database.close()
         if not running:
@@ -352,6 +364,30 @@ class Daemon:
             slave=(mount_point_of(self.config.exec_root),),
             unmount=tuple(unmount),
         )
+
+    def transfers(self) -> Transfers:
+        """Pulls and pushes. The client of registries is loaded when it is first needed: it is large."""
+        if self._transfers is None:
+            self.remote = self._remote()
+            self._transfers = self.images.transfers(self.remote)
+        return self._transfers
+
+    def _remote(self) -> Remote:
+        from sampan.images.remote import Remote, RemoteSettings
+        from sampan.images.remote.settings import Proxies
+
+        config = self.config
+        settings = RemoteSettings(
+            insecure=config.insecure_registries,
+            mirrors=config.registry_mirrors,
+            certificates=CERTIFICATES,
+            proxies=Proxies.of(config.environment),
+            downloads=config.max_concurrent_downloads,
+            uploads=config.max_concurrent_uploads,
+            attempts=config.max_download_attempts,
+            agent=f"sampan/{__version__}",
+        )
+        return Remote(settings)
 
     def _system_facts(self) -> SystemFacts:
         settings = self.launcher.settings

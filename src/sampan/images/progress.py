@@ -5,7 +5,7 @@ from __future__ import annotations
 from sampan.wire import codec
 from sampan.wire.progress import ErrorDetail, ProgressDetail, ProgressMessage
 
-__all__ = ["advance", "bar", "failed", "human_size", "status", "stream"]
+__all__ = ["advance", "bar", "failed", "human_size", "layer", "status", "stream"]
 
 _WIDTH = 50
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -19,6 +19,11 @@ def stream(text: str) -> bytes:
 def status(text: str, layer: str = "") -> bytes:
     """A state of the whole or of one layer (its short id)."""
     return _line(ProgressMessage(status=text, id=layer))
+
+
+def layer(text: str, identity: str) -> bytes:
+    """A state of one layer, with the empty detail that docker sends along."""
+    return _line(ProgressMessage(status=text, progress_detail=ProgressDetail(), id=identity))
 
 
 def advance(text: str, layer: str, current: int, total: int) -> bytes:

@@ -43,7 +43,7 @@ class Registrar:
         def write(rows: sqlite3.Connection) -> dict[Reference, Digest]:
             for image in images:
                 put_image(rows, image, created_ns(image.config.created))
-            if len(images) > 1:
+            if target != chosen.manifest:
                 put_members(rows, target, [image.id for image in images])
             if tagged:
                 touch(rows, chosen.id)
@@ -52,11 +52,12 @@ class Registrar:
 
         return self._database.write_blocking(write, durable=True)
 
-    def tag(self, image: Digest, target: Digest, name: Reference) -> Digest | None:
-        """Point one name at an image; the image that had it before. Durable. Blocks."""
+    def tag(self, image: Digest, target: Digest, name: Reference, by_hand: bool = True) -> Digest | None:
+        """Point one name at an image; the image that had it before. `by_hand` notes the time. Durable. Blocks."""
 
         def write(rows: sqlite3.Connection) -> Digest | None:
-            touch(rows, image)
+            if by_hand:
+                touch(rows, image)
             return put_tag(rows, Tag(name, image, target))
 
         return self._database.write_blocking(write, durable=True)

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sampan.errors import Conflict, InvalidArgument, NotFound
 from sampan.images import progress
@@ -49,6 +49,10 @@ from sampan.store.paths import DataPaths
 from sampan.store.snapshots import Snapshots
 from sampan.wire.images import DeleteItem, PruneReport
 
+if TYPE_CHECKING:
+    from sampan.images.remote import Remote
+    from sampan.images.transfers import Transfers
+
 __all__ = ["Images"]
 
 T = TypeVar("T")
@@ -71,6 +75,12 @@ class Images(Library):
         self._events = events
         self._threads = ThreadPoolExecutor(8, "images")
         self._settling: asyncio.TimerHandle | None = None
+
+    def transfers(self, remote: Remote) -> Transfers:
+        """Pulls and pushes by way of `remote`. Its module is loaded here: it brings an HTTP client along."""
+        from sampan.images.transfers import Transfers
+
+        return Transfers(self.content, self.leases, self.unpacker, self.registrar, self._threads, remote)
 
     # Containers' snapshots
 

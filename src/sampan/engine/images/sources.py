@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from sampan.engine.images.progress import Lines, pull_report, short
 from sampan.engine.images.service import reader_of
-from sampan.errors import InvalidArgument, NotImplementedYet, Upstream
+from sampan.errors import InvalidArgument, Upstream
+from sampan.images import progress
 from sampan.images.service import Images
+from sampan.oci.digest import parse_digest
+from sampan.oci.documents import Descriptor
+from sampan.oci.platform import Platform
+from sampan.oci.reference import Reference
 from sampan.wire.distribution import AuthConfig
+
+if TYPE_CHECKING:  # they bring an HTTP client along, which a daemon needs at its first pull and not before
+    from sampan.images.remote import Credentials, Stage
+    from sampan.images.transfers import Transfers
 
 _CHUNK = 1 << 20
 _TIMEOUT = 60
@@ -20,15 +31,51 @@ _TIMEOUT = 60
 class Sources:
     """POST /images/create."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, transfers: Callable[[], Transfers]) -> None:
         self._images = images
+        self._transfers = transfers
 
-    async def pull(
-        self, image: str, tag: str, platform: str | None, credentials: AuthConfig | None
-    ) -> AsyncIterator[bytes]:
-        """Pull an image. Progress as docker's lines."""
-        raise NotImplementedYet("pulling from a registry is not there yet: load or import the image")
-        yield b""
+    def pull(self, image: str, tag: str, platform: str | None, credentials: AuthConfig | None) -> AsyncIterator[bytes]:
+        """Pull an image, or all tags of a repository where none is given. Gives docker's lines."""
+        reference = wanted_reference(image, tag)
+        wanted = Platform.parse(platform) if platform else Platform.host()
+        lines = Lines()
+
+        async def work() -> None:
+            known = credentials_of(credentials)
+            if not reference.is_name_only:
+                await self._pull(reference, wanted, platform is not None, known, lines)
+                return
+            for name in await self._transfers().tags(reference, known):
+                await self._pull(reference.with_tag(name), wanted, platform is not None, known, lines)
+
+        return lines.of(work)
+
+    async def _pull(
+        self, reference: Reference, platform: Platform, exact: bool, credentials: Credentials | None, lines: Lines
+    ) -> None:
+        had = self._images.catalog.target(reference.key())
+        first = True
+        report = pull_report(lines)
+
+        def reported(blob: Descriptor, stage: Stage, done: int) -> None:
+            nonlocal first
+            if first:
+                lines.say(progress.status(f"Pulling from {reference.path}", reference.digest or reference.tag or ""))
+                first = False
+            report(blob, stage, done)
+
+        pulled = await self._transfers().pull(reference, platform, exact, credentials, reported, had)
+        image = self._images.resolve(pulled.image)
+        if first:
+            lines.say(progress.status(f"Pulling from {reference.path}", reference.digest or reference.tag or ""))
+        for layer in self._images.layer_blobs(image):
+            if pulled.new:
+                lines.say(progress.layer("Pull complete", short(layer)))
+        lines.say(progress.status(f"Digest: {pulled.target}"))
+        what = "Downloaded newer image for" if pulled.new else "Image is up to date for"
+        lines.say(progress.status(f"Status: {what} {reference.familiar}"))
+        self._images.emit(image, "pull", reference.familiar)
 
     async def import_(
         self,
@@ -46,6 +93,23 @@ class Sources:
         """
         body = download(source) if isinstance(source, str) else source
         yield await self._images.import_(reader_of(body), repo, tag, message, changes, platform or "")
+
+
+def wanted_reference(image: str, tag: str) -> Reference:
+    """`fromImage` and `tag` (a tag or a digest) as one reference. Raises InvalidArgument."""
+    reference = Reference.parse(image)
+    if ":" in tag:
+        return reference.with_digest(parse_digest(tag))
+    return reference.with_tag(tag) if tag else reference
+
+
+def credentials_of(auth: AuthConfig | None) -> Credentials | None:
+    """What a client sent in X-Registry-Auth; None for nothing."""
+    if auth is None or not (auth.username or auth.identity_token or auth.registry_token):
+        return None
+    from sampan.images.remote import Credentials
+
+    return Credentials(auth.username, auth.password, auth.identity_token, auth.registry_token)
 
 
 async def download(url: str) -> AsyncIterator[bytes]:
