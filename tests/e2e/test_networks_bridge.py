@@ -82,13 +82,13 @@ class World:
         with namespaces.inside(self.host.descriptor):
             self.networks = Networks(self.database, self.settings, self.members)
             # The worker thread inherits the namespace of the thread that starts it.
-            self.networks._worker.submit(lambda: None).result()
+            self.networks._fabric._worker.submit(lambda: None).result()
         return self.networks
 
     def crash(self) -> None:
         """A daemon's SIGKILL: nothing is cleared up, its descriptors close."""
-        self.networks._ports.close()
-        self.networks._worker.shutdown()
+        self.networks._fabric._ports.close()
+        self.networks._fabric._worker.shutdown()
         self.database.close()
 
     async def start(self, name: str, **host: Any) -> Any:

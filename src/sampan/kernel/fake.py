@@ -6,10 +6,10 @@ No end-to-end, compatibility or benchmark result comes from it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sampan.kernel.netlink import Address, Link, Message, Route
+from sampan.kernel.netlink import Address, Link, Message, Route, link_made, link_removed
 
 __all__ = ["FakeConnection", "FakeNetwork"]
 
@@ -31,6 +31,15 @@ class FakeNetwork:
         self.calls.append((name, *details))
         if error := self.fail.pop(name, None):
             raise error
+
+    def apply(self, message: Message) -> None:
+        """Keep the link that a message makes, up and running at once; forget the one that it removes."""
+        made, removed = link_made(message), link_removed(message)
+        if made is not None:
+            index = 10 + len(self.calls)
+            self.existing[made.name] = replace(made, index=index, running=True)
+        if removed is not None:
+            self.existing = {name: link for name, link in self.existing.items() if link.index != removed}
 
     def named(self, name: str) -> list[tuple[Any, ...]]:
         """The details of each call of that name."""
@@ -72,6 +81,9 @@ class FakeConnection:
 
     def run(self, *messages: Message) -> None:
         self.network.record("run inside" if self.inside else "run", *messages)
+        if not self.inside:
+            for message in messages:
+                self.network.apply(message)
 
     def links(self) -> list[Link]:
         return [] if self.inside else list(self.network.existing.values())

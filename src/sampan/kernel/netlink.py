@@ -36,6 +36,8 @@ __all__ = [
     "add_veth",
     "change_link",
     "delete_link",
+    "link_made",
+    "link_removed",
     "set_hairpin",
     "set_up",
 ]
@@ -64,7 +66,7 @@ _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _VETH_PEER, _PORT_MODE = 1, 4
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
-_UP = 1
+_UP, _RUNNING = 0x1, 0x40
 _NESTED = 0x8000
 _ROUTE_MAIN, _PROTO_BOOT, _SCOPE_UNIVERSE, _SCOPE_LINK, _UNICAST = 254, 3, 0, 253, 1
 
@@ -86,12 +88,16 @@ class Message:
 
 @dataclass(frozen=True)
 class Link:
-    """A network device. `master` is the index of its bridge (0: none); `kind` is "" for hardware and loopback."""
+    """A network device. `master` is the index of its bridge (0: none); `kind` is "" for hardware and loopback.
+
+    `up` is what was asked for; a link is `running` once it passes packets.
+    """
 
     index: int
     name: str
     kind: str
     up: bool
+    running: bool
     mac: str
     mtu: int
     master: int
@@ -223,6 +229,18 @@ def add_route(index: int, *, gateway: str = "", destination: str = "") -> Messag
     if gateway:
         payload += _attribute(_RTA_GATEWAY, ipaddress.ip_address(gateway).packed)
     return Message(_NEWROUTE, _CREATE | _EXCLUSIVE, payload)
+
+
+def link_made(message: Message) -> Link | None:
+    """The link that a message makes (its index is the kernel's to choose), None for other messages."""
+    makes = message.kind == _NEWLINK and message.flags & _CREATE
+    return _link(message.payload) if makes else None
+
+
+def link_removed(message: Message) -> int | None:
+    """The index of the link that a message removes, None for other messages."""
+    removes = message.kind == _DELLINK
+    return _link(message.payload).index if removes else None
 
 
 def _names(name: str, mac: str | None, mtu: int) -> bytes:
@@ -381,6 +399,7 @@ def _link(payload: bytes) -> Link:
         name=_string(found.get(_IFLA_IFNAME)),
         kind=_string(info.get(_INFO_KIND)),
         up=bool(flags & _UP),
+        running=bool(flags & _RUNNING),
         mac=found.get(_IFLA_ADDRESS, b"").hex(":"),
         mtu=_number(found.get(_IFLA_MTU)),
         master=_number(found.get(_IFLA_MASTER)),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -38,6 +39,7 @@ from sampan.kernel.network import Connection, NetworkKernel
 __all__ = ["Bridges"]
 
 _INNER_NAME, _INNER_INDEX = "eth0", 2
+_PATIENCE = 1.0
 _USER_CHAIN = ("ip", "filter", "DOCKER-USER")
 
 
@@ -138,6 +140,10 @@ class Bridges:
                 mtu=network.mtu,
             )
             outside.run(pair, set_hairpin(endpoint.link))
+            self._set_up_inside(endpoint, netns)
+            _wait_running(outside, [endpoint.link, *([] if bridge.running else [network.bridge])])
+
+    def _set_up_inside(self, endpoint: EndpointRecord, netns: int) -> None:
         self._without_ipv6(netns)
         with self.kernel.connect(netns) as inside:
             inside.run(
@@ -169,6 +175,15 @@ class Bridges:
             link = self._own(connection, network)
             if link is not None and not network.foreign:
                 connection.run(delete_link(link.index))
+
+
+def _wait_running(connection: Connection, names: list[str]) -> None:
+    """The kernel lets a link pass packets some time after it has a carrier, on a busy machine long after."""
+    deadline = time.monotonic() + _PATIENCE
+    while not all((link := connection.link(name)) and link.running for name in names):
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(0.001)
 
 
 def _mac(network: NetworkRecord) -> str:

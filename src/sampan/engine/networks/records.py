@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
+
 import msgspec
 
-__all__ = ["EndpointRecord", "NetworkRecord", "PublishedPort", "decode_endpoint", "decode_network", "encode"]
+__all__ = [
+    "EndpointRecord",
+    "NetworkRecord",
+    "PublishedPort",
+    "dropping",
+    "load_endpoints",
+    "load_networks",
+    "saving",
+]
 
 
 class NetworkRecord(msgspec.Struct, kw_only=True):
@@ -52,16 +63,32 @@ _networks = msgspec.msgpack.Decoder(NetworkRecord)
 _endpoints = msgspec.msgpack.Decoder(EndpointRecord)
 
 
-def encode(record: NetworkRecord | EndpointRecord) -> bytes:
-    """The column `document` of a row."""
-    return _encoder.encode(record)
+def load_networks(rows: sqlite3.Connection) -> list[NetworkRecord]:
+    """All rows of `networks`."""
+    return [_networks.decode(document) for (document,) in rows.execute("SELECT document FROM networks")]
 
 
-def decode_network(document: bytes) -> NetworkRecord:
-    """The record of a row's `document`; raises msgspec.ValidationError when it is not one."""
-    return _networks.decode(document)
+def load_endpoints(rows: sqlite3.Connection) -> list[EndpointRecord]:
+    """All rows of `endpoints`."""
+    return [_endpoints.decode(document) for (document,) in rows.execute("SELECT document FROM endpoints")]
 
 
-def decode_endpoint(document: bytes) -> EndpointRecord:
-    """The record of a row's `document`; raises msgspec.ValidationError when it is not one."""
-    return _endpoints.decode(document)
+def saving(record: NetworkRecord | EndpointRecord) -> Callable[[sqlite3.Connection], None]:
+    """The change that writes a row, new or known."""
+    table = "networks" if isinstance(record, NetworkRecord) else "endpoints"
+    keys = (record.id, record.name) if isinstance(record, NetworkRecord) else (record.network, record.container)
+
+    def save(rows: sqlite3.Connection) -> None:
+        rows.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", (*keys, _encoder.encode(record)))
+
+    return save
+
+
+def dropping(endpoint: EndpointRecord) -> Callable[[sqlite3.Connection], None]:
+    """The change that removes an endpoint's row."""
+    keys = (endpoint.network, endpoint.container)
+
+    def drop(rows: sqlite3.Connection) -> None:
+        rows.execute("DELETE FROM endpoints WHERE network = ? AND container = ?", keys)
+
+    return drop

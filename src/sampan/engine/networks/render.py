@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from sampan.wire.codec import format_time
 from sampan.wire.containers import NetworkSettings, PortBinding
 from sampan.wire.networks import IPAM, EndpointSettings, IPAMConfig, Network, NetworkContainer
 
-__all__ = ["Named", "endpoint_settings", "network_document", "network_settings", "port_bindings"]
+__all__ = ["Named", "bare_endpoint", "endpoint_settings", "network_document", "network_settings", "port_bindings"]
 
 _BRIDGE = "com.docker.network.bridge."
 
@@ -77,6 +78,14 @@ def endpoint_settings(
     found.gateway, found.ip_address, found.ip_prefix_len = endpoint.gateway, endpoint.address, endpoint.prefix_length
     found.mac_address = endpoint.mac
     return found
+
+
+def bare_endpoint(network: NetworkRecord, container: str) -> EndpointRecord:
+    """The endpoint of a container in a network without addresses: an id made from both."""
+    identity = hashlib.sha256(f"{network.id} {container}".encode()).hexdigest()
+    return EndpointRecord(
+        id=identity, network=network.id, container=container, address="", prefix_length=0, gateway="", mac="", link=""
+    )
 
 
 def port_bindings(endpoints: Iterable[EndpointRecord], exposed: Iterable[str]) -> dict[str, list[PortBinding] | None]:

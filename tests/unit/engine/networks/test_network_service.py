@@ -5,18 +5,17 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from sampan.engine.networks import bridge as bridges
 from sampan.engine.networks.service import Networks
 from sampan.errors import Conflict, Denied, InvalidArgument, NotFound, NotImplementedYet, Unavailable
 from sampan.kernel.fake import FakeNetwork
-from sampan.kernel.netlink import Address, Link
+from sampan.kernel.netlink import Address, Link, Route
 from sampan.kernel.nft import NftError
 from sampan.store.db import Database
 from sampan.wire.base import Empty
@@ -67,7 +66,7 @@ class World:
         return self.networks
 
     async def reopen(self) -> Networks:
-        self.networks._worker.shutdown()
+        self.networks._fabric._worker.shutdown()
         self.database.close()
         return self.open()
 
@@ -92,24 +91,16 @@ class World:
         member.running = True
         return member
 
-    def make_bridge(self) -> None:
-        """The kernel has what was asked of it."""
-        network = self.networks._networks["bridge"]
-        mac = bridges._mac(network)
-        self.kernel.existing["sampan0"] = Link(7, "sampan0", "bridge", True, mac, 1400, 0, "")
+    def bridge(self) -> Any:
+        return next(iter(self.networks._fabric._networks.values()), None)
+
+    async def remove_bridge(self) -> None:
+        await self.networks._fabric._unmake(self.bridge().id)
 
 
 @pytest.fixture
-async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+async def world(tmp_path: Path) -> Any:
     found = World(tmp_path)
-
-    def connect(*_: Any) -> Any:
-        connection = FakeNetwork.connect(found.kernel, *_)
-        if found.networks._networks.get("bridge") and found.networks._networks["bridge"].bridge:
-            found.make_bridge()
-        return connection
-
-    monkeypatch.setattr(found.kernel, "connect", connect)
     yield found
     await found.networks.close(False)
     found.database.close()
@@ -170,6 +161,30 @@ async def test_an_own_bridge_address(world):
     assert world.networks.inspect("bridge").ipam.config[0].gateway == "10.8.0.1"
 
 
+async def test_the_subnet_stays_while_nobody_else_routes_it(world):
+    await world.start("c1")
+    await world.networks.detach("c1")
+    for routes, subnet in (
+        ([], "172.17.0.0/16"),
+        ([Route(IPv4Network("172.17.0.0/16"), "", 3)], "172.18.0.0/16"),
+        ([], "172.18.0.0/16"),
+    ):
+        await world.remove_bridge()
+        world.kernel.known_routes = routes
+        member = await world.start("c2")
+        assert world.networks.inspect("bridge").ipam.config[0].subnet == subnet
+        assert world.networks.settings(member).ip_address == subnet.replace("0.0/16", "0.2")
+        await world.networks.detach("c2")
+
+
+async def test_a_bridge_that_is_gone_is_made_again(world):
+    await world.start("c1")
+    world.kernel.existing.clear()
+    await world.start("c2")
+    assert "sampan0" in world.kernel.existing
+    assert world.networks.inspect("bridge").containers.keys() == {"c1", "c2"}
+
+
 async def test_no_default_bridge(world):
     world.settings.bridge = "none"
     await world.reopen()
@@ -183,7 +198,7 @@ async def test_a_foreign_bridge_must_be_there_with_an_address(world):
     await world.reopen()
     with pytest.raises(InvalidArgument, match="mine must be created manually"):
         await world.start()
-    world.kernel.existing["mine"] = Link(9, "mine", "bridge", True, "02:00:00:00:00:01", 1500, 0, "")
+    world.kernel.existing["mine"] = Link(9, "mine", "bridge", True, True, "02:00:00:00:00:01", 1500, 0, "")
     with pytest.raises(InvalidArgument, match="mine has no IPv4 address"):
         await world.start()
     world.kernel.known_addresses = [Address(9, IPv4Interface("10.7.0.1/24"))]
@@ -309,7 +324,7 @@ async def test_a_start_without_containers_removes_what_is_left(world):
     world.kernel.calls.clear()
     await networks.recover()
     assert world.kernel.named("firewall")[-1] == ("add table ip sampan-sampan0\ndelete table ip sampan-sampan0\n",)
-    assert len(world.kernel.named("run")) == 1
+    assert "sampan0" not in world.kernel.existing
 
 
 async def test_a_containers_end_while_the_daemon_starts_does_not_confuse(world):
@@ -330,5 +345,5 @@ async def test_docker_beside_us(world):
     assert len(inserted) == 1
     match = {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "sampan0"}
     world.kernel.chains["ip", "filter", "DOCKER-USER"] = [{"handle": 5, "expr": [{"match": match}]}]
-    await world.networks._remove_bridge()
+    await world.remove_bridge()
     assert ("delete rule ip filter DOCKER-USER handle 5",) in world.kernel.named("firewall")
