@@ -69,6 +69,7 @@ class ReplyWriter:
             if self._transport.get_extra_info("ssl_object") is not None:
                 await self._write_blocks(body, count)
                 return
+            await self._flow.drain()
             loop = asyncio.get_running_loop()
             if await loop.sendfile(self._transport, body.file, body.offset, count) != count:
                 raise ValueError("the file became shorter while it was sent")

@@ -239,3 +239,24 @@ async def test_a_file_is_closed_when_the_client_goes(serve, tmp_path: Path):
     assert not file.closed
     client.writer.transport.abort()
     await served.until(lambda: file.closed)
+
+
+async def test_a_file_for_a_client_that_has_gone_is_no_failure(serve, tmp_path: Path, caplog):
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 5_000_000)
+    file = path.open("rb")
+    entered = asyncio.Event()
+
+    async def handler(request: Request) -> Response:
+        entered.set()
+        await asyncio.sleep(0.02)
+        (connection,) = served.server.connections
+        connection._transport.close()
+        return Response(200, {}, FileBody(file))
+
+    served = await serve(handler)
+    client = await served.connect()
+    await client.send(GET)
+    await entered.wait()
+    await served.until(lambda: file.closed)
+    assert not caplog.records
