@@ -53,10 +53,11 @@ class Lines:
             while (line := await self._queue.get()) is not None:
                 said = True
                 yield line
-            error = task.exception()
-            if error is not None:
-                if not said or not isinstance(error, SampanError):
-                    raise error
+            try:
+                await task
+            except SampanError as error:
+                if not said:
+                    raise
                 yield progress.failed(error)
         finally:
             task.cancel()
@@ -67,7 +68,6 @@ class Lines:
             await work()
         finally:
             self._queue.put_nowait(None)
-            await asyncio.sleep(0)
 
 
 def short(digest: str) -> str:
