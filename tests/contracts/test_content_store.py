@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sampan.errors import DataLoss, NotFound
+from sampan.errors import DataLoss, Exhausted, NotFound
 from sampan.oci.digest import Digest, digest_of
 from sampan.store.content import ContentStore
 from sampan.store.db import Database
@@ -223,3 +223,18 @@ def test_after_a_crash_only_whole_blobs_are_left(body, store):
     body.reopen()
     assert [info.digest for info in body.store.list()] == [kept]
     assert [path.read_bytes() for path in body.files()] == [b"kept"]
+
+
+def test_a_commit_whose_row_can_not_be_written_leaves_nothing(body, store, monkeypatch):
+    def fail(*arguments, **named):
+        raise Exhausted("full")
+
+    with store.begin() as ingest:
+        ingest.write(b"x")
+        monkeypatch.setattr(body.database, "write_blocking", fail)
+        with pytest.raises(Exhausted):
+            ingest.commit()
+    assert body.files() == []
+    monkeypatch.undo()
+    assert store.list() == []
+    assert store.read(store.put(b"x")) == b"x"

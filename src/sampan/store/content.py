@@ -148,7 +148,13 @@ class ContentStore:
         insert = "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
         with self._lock:
             path.rename(self.path(digest))
-            self._database.write_blocking(lambda rows: rows.execute(insert, (digest, size, time.time_ns())))
+            try:
+                self._database.write_blocking(lambda rows: rows.execute(insert, (digest, size, time.time_ns())))
+            except BaseException:
+                # Without its row it is no blob, unless another ingest of the same bytes came first.
+                if not self.has(digest):
+                    self.path(digest).unlink()
+                raise
 
 
 class Ingest:
