@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -16,6 +18,7 @@ from sampan.http import FileBody
 from sampan.oci.digest import Digest, digest_of
 from sampan.registry.storage import ABSENT, Storage
 from sampan.registry.storage.filesystem import FileStorage
+from sampan.registry.storage.s3 import S3Settings, S3Storage
 
 
 @dataclass
@@ -27,6 +30,26 @@ class Pair:
 
 
 Factory = Callable[[], Storage]
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 server (moto's) on loopback."""
+    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_storage(s3_server) -> Factory:
+    """Storages in a bucket of their own."""
+    bucket = f"b-{secrets.token_hex(6)}"
+    with urllib.request.urlopen(urllib.request.Request(f"{s3_server}/{bucket}", method="PUT")) as reply:
+        assert reply.status == 200
+    settings = S3Settings(bucket, "some/prefix", s3_server, access_key_id="x", secret_access_key="y")
+    return lambda: S3Storage(settings)
 
 
 @pytest.fixture(params=["filesystem", "s3"])

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from sampan.http import ClientGone, FileBody, Request, Response
 from sampan.registry import errors
-from sampan.registry.auth import CATALOG, Access, Authenticator
+from sampan.registry.auth import ANONYMOUS, CATALOG, Access, Authenticator
 from sampan.registry.errors import RegistryError
 from sampan.registry.repositories import Registry
 from sampan.registry.routes import Call, Resource, find
@@ -81,16 +81,22 @@ class RegistryApp:
         return await handler(Call(request, self._registry, access, params))
 
     def _authorize(self, request: Request, access: Access, action: str, name: str) -> None:
-        if action:
-            allowed = access.allows(CATALOG if action == CATALOG else name, action)
-        else:
-            allowed = bool(access.user) or not self._authenticator.closed()
-        if allowed:
+        """Raises UNAUTHORIZED where other credentials can help, DENIED where they can't."""
+        if not action:
+            if access.user or not self._authenticator.closed():
+                return
+            raise RegistryError("UNAUTHORIZED", headers=self._challenge(request))
+        name = CATALOG if action == CATALOG else name
+        if access.allows(name, action):
             return
-        challenge = {"WWW-Authenticate": self._authenticator.challenge(request, name, action)}
-        if access.user and not self._authenticator.renewable:
-            raise RegistryError("DENIED", detail={"name": name, "action": action})
-        raise RegistryError("UNAUTHORIZED", detail={"name": name, "action": action}, headers=challenge)
+        detail = {"name": name, "action": action}
+        known = access.user not in ("", ANONYMOUS)
+        if known and not self._authenticator.may_ever(access, name, action):
+            raise RegistryError("DENIED", detail=detail)
+        raise RegistryError("UNAUTHORIZED", detail=detail, headers=self._challenge(request, name, action))
+
+    def _challenge(self, request: Request, name: str = "", action: str = "") -> dict[str, str]:
+        return {"WWW-Authenticate": self._authenticator.challenge(request, name, action)}
 
     async def _health(self, request: Request) -> Response:
         """200 while the storage answers."""

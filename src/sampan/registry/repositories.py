@@ -90,7 +90,9 @@ class Registry:
 
     async def _link(self, name: str, digest: Digest) -> bool:
         """Link a blob that is (or just was) stored; whether its bytes are there for sure."""
-        await self.storage.touch_blob(digest)
+        info = await self.storage.blob(digest)
+        if info is not None and time.time() - info.modified > YOUNG:
+            await self.storage.touch_blob(digest)
         await self._note(keys.known(name))
         await self.storage.write(keys.blob(name, digest), b"")
         await self._outlive_condemnation(digest)

@@ -16,6 +16,8 @@ from sampan.http import Request
 __all__ = ["ACTIONS", "Access", "Authenticator", "Everyone"]
 
 ACTIONS = ("pull", "push", "delete")
+ANONYMOUS = "anonymous"
+"""Stands for everyone in rules; the user of a token that was given without credentials."""
 CATALOG = "*"
 """Stands for the catalog where a repository's name is asked for."""
 
@@ -28,18 +30,21 @@ class Access(Protocol):
 
     def allows(self, name: str, action: str) -> bool: ...
 
+    def sees(self, name: str) -> bool:
+        """Whether the catalog shows a repository."""
+
 
 class Authenticator(Protocol):
     """Looks at a request's credentials."""
-
-    renewable: bool
-    """Whether other credentials of the same user can have more rights (a token of another scope)."""
 
     async def authenticate(self, request: Request) -> Access:
         """Raises RegistryError UNAUTHORIZED, with the challenge, for credentials that are wrong."""
 
     def challenge(self, request: Request, name: str = "", action: str = "") -> str:
         """The WWW-Authenticate field that says how to get the right to `action` on `name`."""
+
+    def may_ever(self, access: Access, name: str, action: str) -> bool:
+        """Whether the same user could do it with other credentials (a token of another scope)."""
 
     def closed(self) -> bool:
         """Whether `/v2/` itself needs credentials, so that clients learn how to log in."""
@@ -52,11 +57,12 @@ class _Anything:
     def allows(self, name: str, action: str) -> bool:
         return True
 
+    def sees(self, name: str) -> bool:
+        return True
+
 
 class Everyone:
     """No authentication: everyone may do everything."""
-
-    renewable = False
 
     async def authenticate(self, request: Request) -> Access:
         """See Authenticator."""
@@ -65,6 +71,10 @@ class Everyone:
     def challenge(self, request: Request, name: str = "", action: str = "") -> str:
         """See Authenticator; never asked."""
         return "Basic"
+
+    def may_ever(self, access: Access, name: str, action: str) -> bool:
+        """See Authenticator."""
+        return True
 
     def closed(self) -> bool:
         """See Authenticator."""

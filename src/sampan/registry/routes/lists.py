@@ -27,7 +27,7 @@ async def base(call: Call) -> Response:
 async def catalog(call: Call) -> Response:
     """Names of the repositories that the sender may read."""
     count, last = page(call.request)
-    names = [name for name in await call.registry.names() if call.access.allows(name, "pull")]
+    names = [name for name in await call.registry.names() if call.access.sees(name)]
     names = names[bisect_right(names, last) :] if last else names
     chosen = names if count is None else names[:count]
     link = next_link("/v2/_catalog", count, chosen[-1]) if chosen and len(chosen) < len(names) else {}
