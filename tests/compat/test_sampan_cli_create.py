@@ -126,6 +126,11 @@ run -it busybox
 """.strip().splitlines()
 
 
+def regular(body: dict[str, Any]) -> dict[str, Any]:
+    """Return `body` with variables sorted: docker 28.5 sends them in a random order."""
+    return body | {"Env": sorted(body["Env"]) if body["Env"] else body["Env"]}
+
+
 class Listener(threading.Thread):
     """Answers pings, keeps create's target and body, refuses everything else."""
 
@@ -151,7 +156,7 @@ class Listener(threading.Thread):
                         length = int(header.partition(b":")[2])
                 body = file.read(length)
                 if b"/containers/create" in line:
-                    self.created.append((line.split()[1].decode(), json.loads(body)))
+                    self.created.append((line.split()[1].decode(), regular(json.loads(body))))
                 connection.sendall(PING if b"/_ping" in line else REFUSED)
 
 
