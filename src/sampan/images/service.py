@@ -15,6 +15,7 @@ Worked use:
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from sampan.errors import Conflict, InvalidArgument, NotFound
+from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
 from sampan.images import progress
 from sampan.images.bridge import Inlet, Read, lines_of
 from sampan.images.catalog import Catalog, Image, NewImage
@@ -46,7 +47,7 @@ from sampan.store.content import ContentStore
 from sampan.store.db import Database
 from sampan.store.leases import Lease, Leases
 from sampan.store.paths import DataPaths
-from sampan.store.snapshots import Snapshots
+from sampan.store.snapshots import Layer, Snapshots
 from sampan.wire.images import DeleteItem, PruneReport
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 __all__ = ["Images"]
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _PIECE = 1 << 20
 _SETTLE_AFTER = 35.0
@@ -214,11 +217,18 @@ class Images(Library):
         self.collector.run()
         damaged = {layer.key: layer for layer in self.snapshots.unsettled()}
         for image in self.catalog.all() if damaged else ():
-            blobs = self.layer_blobs(image)
-            for place, key in enumerate(image.chain_ids):
-                if key in damaged:
-                    self.unpacker.remake(damaged.pop(key), blobs[place], image.chain_ids[place - 1] if place else None)
+            try:
+                self._repair(image, damaged)
+            except SampanError as error:
+                log.warning("image %s has damaged layers that can't be unpacked again: %s", image.short_id, error)
         self.snapshots.remake_inits()
+
+    def _repair(self, image: Image, damaged: dict[Digest, Layer]) -> None:
+        places = [place for place, key in enumerate(image.chain_ids) if key in damaged]
+        blobs = self.layer_blobs(image) if places else ()
+        for place in places:
+            parent = image.chain_ids[place - 1] if place else None
+            self.unpacker.remake(damaged.pop(image.chain_ids[place]), blobs[place], parent)
 
     def _settle_later(self) -> None:
         """See that unpacked layers are on the disk, once the kernel has written most of them by itself."""
