@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sampan.errors import DataLoss, Exhausted, NotFound
+from sampan.errors import DataLoss, Exhausted, InvalidArgument, NotFound
 from sampan.oci.digest import Digest, digest_of
 from sampan.store.content import ContentStore
 from sampan.store.db import Database
@@ -71,6 +71,13 @@ def test_what_is_not_there_is_not_found(store):
     for look in (store.read, store.open):
         with pytest.raises(NotFound, match=absent):
             look(absent)
+
+
+@pytest.mark.parametrize("text", ["", "sha256:../../../etc/passwd", "../x:y", "sha256:" + "A" * 64])
+def test_what_is_no_digest_leads_nowhere(store, text):
+    for look in (store.read, store.open, store.path):
+        with pytest.raises(InvalidArgument):
+            look(Digest(text))
 
 
 def test_an_ingest_is_invisible_until_its_commit(body, store):

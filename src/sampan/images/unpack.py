@@ -256,7 +256,8 @@ class Extraction:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise Exhausted(said) from error
             raise (Internal if error.errno == errno.EIO else InvalidArgument)(said) from error
-        except OverflowError as error:
+        except (OverflowError, ValueError) as error:
+            # Numbers that no inode holds, zero bytes in names.
             raise InvalidArgument(f"unpacking {self._name!r}: {error}") from error
 
 

@@ -27,6 +27,9 @@ from sampan.store.snapshots import Draft, Layer, Snapshots
 
 __all__ = ["Unpacked", "Unpacker"]
 
+# Docker's limit; the mount data of so many stays below a page.
+_MOST_LAYERS = 127
+
 
 @dataclass
 class Unpacked:
@@ -84,6 +87,8 @@ class Unpacker:
         Raises InvalidArgument where a layer is not what the config says.
         """
         chain = config.chain_ids
+        if len(chain) > _MOST_LAYERS:
+            raise InvalidArgument(f"max depth exceeded: {len(chain)} layers, at most {_MOST_LAYERS} can be stacked")
         lease.keep(*chain)
         missing = [place for place, key in enumerate(chain) if self._snapshots.layer(key) is None]
         unpacking = {place: self._take(started.get(blobs[place])) or self.start_blob(blobs[place]) for place in missing}

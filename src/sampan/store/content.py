@@ -34,7 +34,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from sampan.errors import DataLoss, NotFound
-from sampan.oci.digest import Digest, hash_digest, hex_of
+from sampan.oci.digest import Digest, hash_digest, hex_of, parse_digest
 from sampan.store.db import Database
 from sampan.store.files import exhausted, sync_directory
 
@@ -69,7 +69,8 @@ class ContentStore:
             (blobs / algorithm).mkdir(parents=True, exist_ok=True)
 
     def path(self, digest: Digest) -> Path:
-        """Where a blob's bytes lie, or would."""
+        """Where a blob's bytes lie, or would. Raises InvalidArgument for what is no digest, whoever claims it."""
+        parse_digest(digest)
         return self._blobs / digest.partition(":")[0] / hex_of(digest)
 
     def info(self, digest: Digest) -> BlobInfo | None:

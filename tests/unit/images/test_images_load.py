@@ -280,6 +280,19 @@ async def test_what_is_wrong_is_told_and_leaves_nothing(kit, archive, message):
     assert kit.left() == ([], [], [])
 
 
+async def test_more_layers_than_can_be_stacked_are_refused(kit):
+    layers = [tar((f"f{number}", b"x")) for number in range(128)]
+    assert streams(await kit.load(docker_archive((["most:1"], layers[:127], {})), quiet=True)) == [
+        "Loaded image: most:1\n"
+    ]
+    await kit.images.prepare(kit.images.resolve("most:1").id, "c")
+    assert len(kit.images.snapshots.mounts("c").data) < 4096
+    with kit.images.snapshots.view("c") as root:
+        assert len([name for name in os.listdir(root) if name[0] == "f"]) == 127
+    lines = await kit.load(docker_archive((["over:1"], layers, {})), quiet=True)
+    assert lines[-1]["error"] == "max depth exceeded: 128 layers, at most 127 can be stacked"
+
+
 async def test_layout_blobs_must_be_what_their_names_say(kit):
     layout = Layout()
     layout.name(layout.image([ONE]), "a:1")

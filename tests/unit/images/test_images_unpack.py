@@ -356,6 +356,12 @@ def fenced(tmp_path):
         [member("x", LINK, linkname="")],
         [member("x", LINK, linkname=".")],
         [member("d", DIR), member("x", LINK, linkname="d")],
+        [member("x", SYM, pax_headers={"linkpath": "a\0b"})],
+        [member("x", pax_headers={"path": "a\0b"})],
+        [member("x", pax_headers={"SCHILY.xattr.user.a\0b": "v"})],
+        [member("x", pax_headers={"uid": "9" * 15})],
+        [member("x", pax_headers={"mtime": "9" * 19})],
+        [member("x", CHR, pax_headers={}, devmajor=2**20, devminor=2**20)],
     ],
 )
 def test_entries_that_lead_out_or_make_no_sense_are_refused(fenced, members):
