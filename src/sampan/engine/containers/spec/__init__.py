@@ -2,6 +2,7 @@
 
 from sampan.engine.containers.spec.build import build
 from sampan.engine.containers.spec.plan import Device, MountPlan, NamespacePaths, SpecPlan
+from sampan.engine.containers.spec.update import Update, plan_update
 from sampan.engine.containers.spec.users import User, resolve_user
 from sampan.engine.containers.spec.validate import adjust, check_start, validate
 
@@ -10,10 +11,12 @@ __all__ = [
     "MountPlan",
     "NamespacePaths",
     "SpecPlan",
+    "Update",
     "User",
     "adjust",
     "build",
     "check_start",
+    "plan_update",
     "resolve_user",
     "validate",
 ]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from sampan.errors import InvalidArgument
 from sampan.kernel.facts import HostFacts
-from sampan.wire.containers import HostConfig, Resources
+from sampan.wire.containers import Resources
 
-__all__ = ["check", "drop_unsupported"]
+__all__ = ["check", "drop_unsupported", "numbers"]
+
+R = TypeVar("R", bound=Resources)
 
 _LEAST_MEMORY = 6 << 20
 _NO_OOM_LIMIT = (
@@ -35,9 +37,9 @@ def check(host: Resources, facts: HostFacts) -> Iterator[str]:
         yield _NO_OOM_LIMIT
 
 
-def drop_unsupported(host: HostConfig, facts: HostFacts) -> HostConfig:
+def drop_unsupported(host: R, facts: HostFacts) -> R:
     """`host` without the limits that `check` warned of, and without values that mean "no limit"."""
-    unset = HostConfig()
+    unset = Resources()
     changes: dict[str, Any] = {name: getattr(unset, name) for name, _ in _unsupported(host, facts)}
     if host.cpu_percent:
         changes["cpu_percent"] = 0

@@ -24,9 +24,9 @@ from sampan.engine.containers.spec.security import parse_security_options
 from sampan.engine.ports import wanted_ports
 from sampan.errors import InvalidArgument
 from sampan.kernel.facts import RLIMITS, HostFacts
-from sampan.wire.containers import ContainerConfig, CreateRequest, HealthConfig, HostConfig, Ulimit
+from sampan.wire.containers import ContainerConfig, CreateRequest, HealthConfig, HostConfig, RestartPolicy, Ulimit
 
-__all__ = ["adjust", "check_start", "validate"]
+__all__ = ["adjust", "check_restart_policy", "check_start", "validate"]
 
 _MILLISECOND = 1_000_000
 _POLICIES = ("", "no", "always", "unless-stopped", "on-failure")
@@ -176,7 +176,9 @@ def _check_rest(host: HostConfig) -> None:
         raise InvalidArgument("invalid Annotations: the empty string is not permitted as an annotation key")
     for options in host.tmpfs.values():
         merge_tmpfs_options([option for option in options.split(",") if option])
-    _check_restart(host)
+    check_restart_policy(host.restart_policy)
+    if host.auto_remove and host.restart_policy.name not in ("", "no"):
+        raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
     for entry in host.extra_hosts or ():
         _check_extra_host(entry)
 
@@ -188,8 +190,8 @@ def _check_storage(options: Mapping[str, str]) -> None:
     raise InvalidArgument("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
 
 
-def _check_restart(host: HostConfig) -> None:
-    policy = host.restart_policy
+def check_restart_policy(policy: RestartPolicy) -> None:
+    """Raises InvalidArgument for a policy that can't be."""
     if policy.name not in _POLICIES:
         raise InvalidArgument(
             f"invalid restart policy: unknown policy '{policy.name}'; "
@@ -199,8 +201,6 @@ def _check_restart(host: HostConfig) -> None:
         raise InvalidArgument("invalid restart policy: maximum retry count can only be used with 'on-failure'")
     if policy.maximum_retry_count < 0:
         raise InvalidArgument("invalid restart policy: maximum retry count cannot be negative")
-    if host.auto_remove and policy.name not in ("", "no"):
-        raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
 
 
 def _check_extra_host(entry: str) -> None:
