@@ -21,15 +21,20 @@ from sampan.images.remote.client import RegistryClient, RemoteManifest
 from sampan.images.remote.pull import Pulled, Puller
 from sampan.images.remote.push import Pusher
 from sampan.images.remote.remote import Remote
-from sampan.images.remote.settings import RemoteSettings
+from sampan.images.remote.settings import Proxies, RemoteSettings
 from sampan.images.remote.sides import BlobWriter, Report, Sink, Source, Stage
+from sampan.oci.platform import Platform
+from sampan.oci.reference import Reference
 
 __all__ = [
     "BlobWriter",
     "Credentials",
+    "Platform",
+    "Proxies",
     "Pulled",
     "Puller",
     "Pusher",
+    "Reference",
     "RegistryClient",
     "Remote",
     "RemoteManifest",
