@@ -13,6 +13,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
@@ -46,8 +47,8 @@ class Loop:
         self._timers: list[Timer] = []
         self._running = True
         self._children: dict[int, Callable[[int], None]] = {}
-        self._strays: dict[int, int] = {}
-        self.expecting = 0
+        self._expecting = 0
+        self._waker: int | None = None
 
     def watch(self, descriptor: int, events: int, handler: Handler) -> None:
         """Call `handler(mask)` while `descriptor` is ready for `events`; hang-ups are always told."""
@@ -67,19 +68,31 @@ class Loop:
         return timer
 
     def on_child(self, pid: int, handler: Callable[[int], None]) -> None:
-        """Call `handler(wait_status)` when the child `pid` has ended, at once if it was reaped already."""
-        if pid in self._strays:
-            handler(self._strays.pop(pid))
-        else:
-            self._children[pid] = handler
+        """Call `handler(wait_status)` when the child `pid` has ended, at once if it has already.
+
+        It is reaped only after the handler: if this process dies before that, its parent still learns the status.
+        """
+        self._children[pid] = handler
+        self._look_at(pid)
+
+    def expect(self, change: int) -> None:
+        """Count the runtimes under way: while there are any, an unknown child may become one that matters."""
+        self._expecting += change
+        if not self._expecting:
+            self._wake()
 
     def catch_children(self) -> None:
         """Be told of ended children by SIGCHLD."""
-        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        reader, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        self.watch(reader, READ, lambda _: self._reap(reader))
-        os.write(writer, b"\0")  # some may have ended before
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        self.watch(reader, READ, lambda _: self._children_ended(reader))
+        self._wake()  # some may have ended before
+
+    def _wake(self) -> None:
+        if self._waker is not None:
+            with suppress(BlockingIOError):
+                os.write(self._waker, b"\0")
 
     def stop(self) -> None:
         self._running = False
@@ -103,30 +116,42 @@ class Loop:
             if timer.call is not None:
                 timer.call()
 
-    def _reap(self, reader: int) -> None:
-        try:
+    def _children_ended(self, reader: int) -> None:
+        with suppress(BlockingIOError):
             os.read(reader, 512)
-        except BlockingIOError:
-            pass
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
+        while (pid := _ended_child()) is not None:
+            if pid in self._children:
+                self._look_at(pid)
+            elif self._expecting:
+                for known in list(self._children):
+                    self._look_at(known)
                 return
-            if pid == 0:
-                return
-            self._reaped(pid, status)
+            else:
+                os.waitpid(pid, os.WNOHANG)
 
-    def _reaped(self, pid: int, status: int) -> None:
-        """Tell who waits for it. A container that ended before its runtime did is kept until that is asked for."""
+    def _look_at(self, pid: int) -> None:
+        try:
+            info = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return  # not our child yet: its runtime is on its way out, and a signal will come
+        if info is None:
+            return
         handler = self._children.pop(pid, None)
         if handler is not None:
-            handler(status)
-        elif self.expecting:
-            self._strays[pid] = status
+            handler(_wait_status(info))
+        os.waitpid(pid, os.WNOHANG)
 
-    def expect(self, change: int) -> None:
-        """Count the runtimes under way: only while there are any can a stray child be one that matters."""
-        self.expecting += change
-        if not self.expecting:
-            self._strays.clear()
+
+def _ended_child() -> int | None:
+    """The pid of some ended child, which stays to be reaped; None when there is none."""
+    with suppress(ChildProcessError):
+        info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return info.si_pid if info else None
+    return None
+
+
+def _wait_status(info: os.waitid_result) -> int:
+    """What waitpid would give."""
+    if info.si_code == os.CLD_EXITED:
+        return info.si_status << 8
+    return info.si_status | (0x80 if info.si_code == os.CLD_DUMPED else 0)

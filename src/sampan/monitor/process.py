@@ -136,7 +136,7 @@ class Process:
             self.start_time = pidfd.start_time(self.pid)
             self.files["pidfd"] = os.pidfd_open(self.pid)
         except OSError:
-            pass  # ended and reaped already; its status is with the loop
+            pass
         if console is not None:
             self._fetch_terminal(console)
         self.record = {key: value for key, value in self.record.items() if key not in STARTING_ONLY}

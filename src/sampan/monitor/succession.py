@@ -15,6 +15,7 @@ from sampan.kernel import pidfd as kernel_pidfd
 
 _START_SECONDS = 10.0
 _REAP_PAUSE = 0.005
+_REAP_PATIENCE = 2.5  # less than the monitor's for an exit
 _KEPT_STATUSES = 4096
 
 
@@ -80,7 +81,7 @@ class Orphans:
         except OSError:
             return
         self._watched[pid] = descriptor
-        asyncio.get_running_loop().add_reader(descriptor, self._reap, pid)
+        asyncio.get_running_loop().add_reader(descriptor, self._ended, pid)
 
     def watch_session(self, session: int) -> None:
         """Reap our children that are of a dead monitor's session: runtimes, and what was left to it."""
@@ -89,16 +90,19 @@ class Orphans:
                 if os.getsid(pid) == session:
                     self.watch(pid)
 
-    def _reap(self, pid: int) -> None:
+    def _ended(self, pid: int) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._watched[pid])
-        status: int | None
-        try:
-            found, status = os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            found, status = pid, kernel_pidfd.exit_status(self._watched[pid])
-        if not found:  # readable, and yet not to be had: it takes a moment
-            loop.call_later(_REAP_PAUSE, self._reap, pid)
+        self._reap(pid, loop.time() + _REAP_PATIENCE)
+
+    def _reap(self, pid: int, deadline: float) -> None:
+        """Reap it, or see that others have. Its runtime may be its parent for a moment yet: then it falls to us."""
+        if pid not in self._watched:
+            return
+        loop = asyncio.get_running_loop()
+        status = _status_of(pid, self._watched[pid])
+        if status is None and loop.time() < deadline:
+            loop.call_later(_REAP_PAUSE, self._reap, pid, deadline)
             return
         os.close(self._watched.pop(pid))
         if status is not None:
@@ -111,6 +115,13 @@ class Orphans:
             asyncio.get_running_loop().remove_reader(descriptor)
             os.close(descriptor)
         self._watched.clear()
+
+
+def _status_of(pid: int, descriptor: int) -> int | None:
+    with suppress(ChildProcessError):
+        found, status = os.waitpid(pid, os.WNOHANG)
+        return status if found else None
+    return kernel_pidfd.exit_status(descriptor)
 
 
 def _children() -> list[int]:
