@@ -127,8 +127,10 @@ run -it busybox
 
 
 def regular(body: dict[str, Any]) -> dict[str, Any]:
-    """Return `body` with variables sorted: docker 28.5 sends them in a random order."""
-    return body | {"Env": sorted(body["Env"]) if body["Env"] else body["Env"]}
+    """Return `body` with variables and binds sorted: docker 28.5 sends them in a random order."""
+    for part, key in ((body, "Env"), (body["HostConfig"], "Binds")):
+        part[key] = sorted(part[key]) if part[key] else part[key]
+    return body
 
 
 class Listener(threading.Thread):
@@ -190,7 +192,7 @@ def outcome(binary: Path, words: list[str], listener: Listener, folder: Path) ->
     return done.returncode, (done.stdout + done.stderr).replace("sampan", "docker"), listener.created[:]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", CASES, ids=[case.partition(" busybox")[0] for case in CASES])
 def test_the_same_request_and_the_same_words(docker_binary, listener, folder, case):
     words = shlex.split(case.format(folder=folder))
     assert outcome(SAMPAN, words, listener, folder) == outcome(docker_binary, words, listener, folder)

@@ -198,7 +198,7 @@ def outcome(binary: Path, case: str, docker: DockerCli) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr.replace("sampan", "docker")
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_same_output(furnished, case):
     expected = outcome(furnished.binary, case, furnished)
     got = outcome(SAMPAN, case, furnished)
