@@ -16,12 +16,20 @@ from pathlib import Path
 
 import pytest
 
-from rig import image, leaks
+from rig.care import load, remove_containers, stop_and_check
 from rig.docker_cli import DockerCli
-from rig.engines import GENUINE_MAJOR, Engine, GenuineDockerd, Sampand, peer_binary, peer_version, peers_ready
+from rig.engines import (
+    GENUINE_MAJOR,
+    TEST_HOST,
+    Engine,
+    GenuineDockerd,
+    Sampand,
+    peer_binary,
+    peer_version,
+    peers_ready,
+)
 from rig.http import EngineClient
 
-TEST_HOST = os.environ.get("SAMPAN_TEST_HOST", "")
 LONG = bool(os.environ.get("SAMPAN_TEST_LONG"))
 
 
@@ -71,27 +79,6 @@ def genuine(peers: None) -> Iterator[Engine]:
     daemon.close()
 
 
-def stop_and_check(daemon: Sampand, docker: DockerCli | None = None) -> None:
-    """Remove all containers, require that nothing of them is left, stop the daemon, require that nothing is left."""
-    try:
-        remove_all(daemon)
-        left = leaks.settled(daemon)
-        code = daemon.terminate()
-        assert not left, "left behind:\n" + "\n".join(left)
-        assert code == 0, f"sampand ended with {code}:\n{daemon.log_tail()}"
-        leaks.remove_cgroups(daemon)
-        assert "Traceback" not in daemon.log.read_text(), f"traceback in the log:\n{daemon.log_tail(80)}"
-    finally:
-        daemon.close()
-
-
-def remove_all(daemon: Engine) -> None:
-    with daemon.client() as client:
-        for container in client.get("/containers/json?all=1").json():
-            answer = client.delete(f"/containers/{container['Id']}?force=1&v=1")
-            assert answer.status in (204, 404), answer.message
-
-
 @pytest.fixture(scope="module")
 def sampand() -> Iterator[Sampand]:
     if os.geteuid() != 0:
@@ -129,14 +116,6 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return request.getfixturevalue("sampand")
 
 
-def load(engine: Engine, archive: bytes | None = None) -> None:
-    """Load an image archive, by default the busybox image."""
-    with engine.client() as client:
-        headers = {"Content-Type": "application/x-tar"}
-        answer = client.request("POST", "/images/load?quiet=1", archive or image.busybox_archive(), headers)
-        assert answer.status == 200 and b'"error"' not in answer.body, answer.message
-
-
 @pytest.fixture(scope="module")
 def loaded(engine: Engine) -> Engine:
     """The engine with the busybox image."""
@@ -156,4 +135,4 @@ def docker(docker_binary: Path, loaded: Engine, tmp_path: Path) -> Iterator[Dock
 def api(loaded: Engine) -> Iterator[EngineClient]:
     with loaded.client() as client:
         yield client
-    remove_all(loaded)
+    remove_containers(loaded)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from conftest import TEST_HOST
+from rig.engines import TEST_HOST
 from rig.http import EngineClient
 
 pytestmark = pytest.mark.skipif(

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from conftest import TEST_HOST, load
+from rig.care import load, remove_containers
 from rig.differential import Session, differences
-from rig.engines import GenuineDockerd
+from rig.engines import TEST_HOST, GenuineDockerd
 
 CASES = {}
 
@@ -774,9 +774,8 @@ def unexpected(genuine, ours):
 
 
 def clean(engine):
+    remove_containers(engine)
     with engine.client() as client:
-        for container in client.get("/containers/json?all=1").json():
-            client.delete(f"/containers/{container['Id']}?force=1&v=1")
         for image in client.get("/images/json").json():
             for tag in image["RepoTags"]:
                 if tag != "busybox:latest":

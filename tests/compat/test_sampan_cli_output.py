@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import load
+from rig.care import load
 from rig.docker_cli import DockerCli
 from rig.engines import TREE, Engine
 

@@ -18,8 +18,7 @@ LOG = {"LogConfig": {"Type": "json-file", "Config": {"max-size": "4g", "max-file
 
 
 def kill_monitor(engine):
-    pid = engine.monitor_pid()
-    assert pid, "there is no monitor to kill"
+    pid = storm.wait_until(engine.monitor_pid, "there is a monitor to kill")
     os.kill(pid, signal.SIGKILL)
     return pid
 
@@ -42,7 +41,7 @@ def test_containers_that_write_without_pause_lose_nothing(fresh_sampand, long_ru
             )
             assert ended["ExitCode"] == code, f"turn {turn}: {ender}: {ended}"
             storm.remove(client, [ender])
-            assert engine.monitor_pid() not in (None, killed)
+            storm.wait_until(lambda killed=killed: engine.monitor_pid() not in (None, killed), "there is a new monitor")
             for name, pid in writers.items():
                 now = storm.state(client, name)
                 assert (now["Status"], now["Pid"]) == ("running", pid), f"turn {turn}: {name}: {now}"

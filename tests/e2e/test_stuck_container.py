@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rig import storm
+from rig.care import load, stop_and_check
 from rig.engines import Sampand
 from rig.ramdisk import RamDisk
 
@@ -86,8 +87,6 @@ def slow_runtime(tmp_path):
 
 
 def test_a_runtime_that_hangs(slow_runtime, tmp_path):
-    from conftest import load, stop_and_check
-
     engine = Sampand(flags=(f"--add-runtime=slow={slow_runtime}",))
     engine.start()
     load(engine)

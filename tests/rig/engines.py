@@ -16,6 +16,8 @@ TREE = Path(__file__).resolve().parents[2]
 SAMPAND = TREE / ".venv/bin/sampand"
 PEERS = TREE / "tools/peers"
 GENUINE_MAJOR = "28"
+# What the tests of real clients talk to: "" for this tree's sampand, "genuine", or unix://PATH.
+TEST_HOST = os.environ.get("SAMPAN_TEST_HOST", "")
 
 
 class Engine:
@@ -55,7 +57,7 @@ class Engine:
     def wait_ready(self) -> None:
         with self.client(timeout=5) as client:
             try:
-                client.until_answer()
+                client.until_answer(gone=lambda: self.process is not None and self.process.poll() is not None)
             except TimeoutError as error:
                 raise AssertionError(f"{error}; its log ends:\n{self.log_tail()}") from None
 

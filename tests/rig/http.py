@@ -10,7 +10,7 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -173,16 +173,16 @@ class EngineClient:
         self._socket, self._pending = None, b""
         return taken, early
 
-    def until_answer(self, path: str = "/_ping", seconds: float = 30) -> None:
-        """Wait until the engine answers; raises TimeoutError."""
+    def until_answer(self, seconds: float = 30, gone: Callable[[], bool] = lambda: False) -> None:
+        """Wait until the engine answers a ping; raises TimeoutError, at once when `gone()` says that it has ended."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not gone():
             with contextlib.suppress(OSError):
-                if self.get(path).status == 200:
+                if self.get("/_ping").status == 200:
                     return
             self.close()
             time.sleep(0.01)
-        raise TimeoutError(f"nothing answered on {self.path} within {seconds} s")
+        raise TimeoutError(f"nothing answers on {self.path}")
 
 
 def demultiplex(data: bytes) -> tuple[bytes, bytes]:

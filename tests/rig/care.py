@@ -1,0 +1,35 @@
+"""Loading an engine under test, emptying it, and stopping it with a look at what it leaves."""
+
+from __future__ import annotations
+
+from rig import image, leaks
+from rig.engines import Engine, Sampand
+
+
+def load(engine: Engine, archive: bytes | None = None) -> None:
+    """Load an image archive, by default the busybox image."""
+    with engine.client() as client:
+        headers = {"Content-Type": "application/x-tar"}
+        answer = client.request("POST", "/images/load?quiet=1", archive or image.busybox_archive(), headers)
+        assert answer.status == 200 and b'"error"' not in answer.body, answer.message
+
+
+def remove_containers(engine: Engine) -> None:
+    with engine.client() as client:
+        for container in client.get("/containers/json?all=1").json():
+            answer = client.delete(f"/containers/{container['Id']}?force=1&v=1")
+            assert answer.status in (204, 404), answer.message
+
+
+def stop_and_check(daemon: Sampand) -> None:
+    """Remove all containers, require that nothing of them is left, and that the daemon ends well."""
+    try:
+        remove_containers(daemon)
+        left = leaks.settled(daemon)
+        code = daemon.terminate()
+        assert not left, "left behind:\n" + "\n".join(left)
+        assert code == 0, f"sampand ended with {code}:\n{daemon.log_tail()}"
+        leaks.remove_cgroups(daemon)
+        assert "Traceback" not in daemon.log.read_text(), f"traceback in the log:\n{daemon.log_tail(80)}"
+    finally:
+        daemon.close()
