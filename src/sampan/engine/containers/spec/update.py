@@ -36,7 +36,8 @@ _CHANGEABLE = (
     "cpu_realtime_period",
     "cpu_realtime_runtime",
 )
-_UNLIMITED = {"limit": -1}
+# As many as the kernel has process ids: Debian 12's crun can't take a limit away.
+_UNLIMITED = {"limit": 1 << 22}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Update:
 def plan_update(host: HostConfig, request: UpdateRequest, facts: HostFacts, container_id: str) -> Update:
     """Raises InvalidArgument for a value that can't be, Conflict for one that contradicts what is set already."""
     check_restart_policy(request.restart_policy)
-    warnings = list(limits.check(request, facts))
+    warnings = list(limits.check(_with_memory(request, host), facts))
     changes = _changes(limits.drop_unsupported(request, facts))
     if reason := _contradiction(host, request, changes):
         raise Conflict(f"Cannot update container {container_id}: {reason}")
@@ -62,6 +63,13 @@ def plan_update(host: HostConfig, request: UpdateRequest, facts: HostFacts, cont
         changes["restart_policy"] = request.restart_policy
     updated = msgspec.structs.replace(host, **changes)
     return Update(updated, _resources(updated, kernel, request.pids_limit), warnings)
+
+
+def _with_memory(request: UpdateRequest, host: HostConfig) -> UpdateRequest:
+    """A new limit of memory and swap together is measured against the memory that the container has already."""
+    if request.memory_swap > 0 and not request.memory:
+        return msgspec.structs.replace(request, memory=host.memory)
+    return request
 
 
 def _changes(request: UpdateRequest) -> dict[str, Any]:
