@@ -12,11 +12,11 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 
 from sampan.errors import SampanError, Unavailable
 
-__all__ = ["Inlet", "Read", "lines_of"]
+__all__ = ["Inlet", "Read", "lines_of", "pumping"]
 
 Read = Callable[[int], Awaitable[bytes]]
 """Reads up to so many bytes of a body; empty at its end."""
@@ -36,17 +36,20 @@ class Inlet:
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._ended = False
-        self._failed = False
+        self._failure: SampanError | None = None
 
     async def pump(self) -> None:
-        """Read the body to its end. When this fails or is cancelled, the thread gets Unavailable."""
+        """Read the body to its end. When this fails or is cancelled the thread is told: an error of ours as it is,
+        else Unavailable."""
         try:
             while chunk := await self._read(_CHUNK):
                 if self._put(chunk) > _HIGH:
                     self._room.clear()
                     await self._room.wait()
+        except SampanError as error:
+            self._failure = error
         except BaseException:
-            self._failed = True
+            self._failure = Unavailable("the request's body ended before its end")
             raise
         finally:
             with self._ready:
@@ -54,12 +57,12 @@ class Inlet:
                 self._ready.notify()
 
     def more(self) -> bytes:
-        """The next bytes, empty at the end. Blocks. Raises Unavailable where the body was cut."""
+        """The next bytes, empty at the end. Blocks. Raises what `pump` says where the body was cut."""
         with self._ready:
             while not self._chunks and not self._ended:
                 self._ready.wait()
-            if self._failed:
-                raise Unavailable("the request's body ended before its end")
+            if self._failure is not None:
+                raise self._failure
             chunk = self._chunks.popleft() if self._chunks else b""
             self._size -= len(chunk)
             if self._size < _LOW and not self._room.is_set():
@@ -72,6 +75,19 @@ class Inlet:
             self._size += len(chunk)
             self._ready.notify()
             return self._size
+
+
+@asynccontextmanager
+async def pumping(inlet: Inlet) -> AsyncIterator[None]:
+    """Read the inlet's body beside the block; at its end what was not read stays unread."""
+    pump = asyncio.create_task(inlet.pump())
+    try:
+        yield
+    finally:
+        pump.cancel()
+        # Whatever ended it, the thread was told.
+        with suppress(BaseException):
+            await pump
 
 
 async def lines_of(
@@ -98,16 +114,12 @@ async def lines_of(
         finally:
             report(None)
 
-    pump = asyncio.create_task(inlet.pump()) if inlet else None
     running = asyncio.ensure_future(loop.run_in_executor(executor, run))
     try:
-        while (line := await lines.get()) is not None:
-            yield line
+        async with pumping(inlet) if inlet else nullcontext():
+            while (line := await lines.get()) is not None:
+                yield line
         await running
     finally:
-        if pump is not None:
-            pump.cancel()
-            with suppress(BaseException):
-                await pump
         with suppress(SampanError):
             await asyncio.shield(running)

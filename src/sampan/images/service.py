@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
 from sampan.images import progress
-from sampan.images.bridge import Inlet, Read, lines_of
+from sampan.images.bridge import Inlet, Read, lines_of, pumping
 from sampan.images.catalog import Catalog, Image, NewImage
 from sampan.images.changes import apply_changes
 from sampan.images.commit import CommitRequest, ImportRequest, adopt, commit
@@ -164,11 +164,8 @@ class Images(Library):
         wanted = Platform.parse(platform) if platform else Platform.host()
         request = ImportRequest(apply_changes(RunConfig(), changes), wanted, message)
         inlet = Inlet(read)
-        pump = asyncio.create_task(inlet.pump())
-        try:
+        async with pumping(inlet):
             image = await self._in_thread(self._import, inlet, request, name)
-        finally:
-            pump.cancel()
         self._settle_later()
         if name is not None:
             self._events.emit("image", "tag", image.id, {"name": name.familiar})
