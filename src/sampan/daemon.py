@@ -27,19 +27,25 @@ from sampan import __version__
 from sampan import config as configuration
 from sampan.config import Config
 from sampan.daemonlog import set_up_logging
+from sampan.engine.containers.control import Control
 from sampan.engine.containers.create import Creator
 from sampan.engine.containers.execs import Execs
+from sampan.engine.containers.freezing import Freezing
+from sampan.engine.containers.groups import Groups
 from sampan.engine.containers.launcher import Launcher, RuntimeSettings, exit_of
 from sampan.engine.containers.layers import ContainerLayers
 from sampan.engine.containers.lifecycle import Lifecycle
 from sampan.engine.containers.logreading import LogReading
 from sampan.engine.containers.merge import Defaults
+from sampan.engine.containers.observing import Observing
 from sampan.engine.containers.recovery import Recovery
 from sampan.engine.containers.rootfs import Rootfs
 from sampan.engine.containers.service import Containers
 from sampan.engine.containers.spec.seccomp import Profile, decode_profile, default_profile
 from sampan.engine.containers.spec.validate import adjust, validate
+from sampan.engine.containers.stats import Machine
 from sampan.engine.containers.table import Container, Table
+from sampan.engine.containers.updating import Updating
 from sampan.engine.events import EventBus
 from sampan.engine.images.registry import Registries
 from sampan.engine.images.service import ImageService
@@ -187,7 +193,11 @@ class Daemon:
             self.run,
             self._runtime_settings(),
         )
-        self.lifecycle = Lifecycle(self.table, self.launcher, self._container_event, self.tasks)
+        self.groups = Groups(self.host.cgroups, self.launcher.cgroup_path)
+        self.freezing = Freezing(self.table, self.groups, self._container_event)
+        self.lifecycle = Lifecycle(
+            self.table, self.launcher, self._container_event, self.tasks, thaw=self.freezing.thaw
+        )
         self.execs = Execs(self.table, self.launcher, self._container_event)
         self.containers = self._containers()
         self.system = System(self._system_facts(), self._counts, lambda: self.events.listeners)
@@ -195,6 +205,13 @@ class Daemon:
             system=self.system,
             events=self.events,
             containers=self.containers,
+            control=self._control(),
+            observe=Observing(
+                self.table,
+                self.groups,
+                self._container_event,
+                Machine(self.host.memory, self.host.cgroups.version == 2),
+            ),
             attach=self.containers,
             execs=self.containers,
             images=ImageService(self.images),
@@ -240,6 +257,10 @@ class Daemon:
             ancestors=self.images.descendants,
             image_name=self._image_name,
         )
+
+    def _control(self) -> Control:
+        updating = Updating(self.table, self.groups, self._container_event, self.host)
+        return Control(self.table, self.freezing, updating)
 
     # life
 

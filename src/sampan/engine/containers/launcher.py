@@ -37,6 +37,7 @@ from sampan.engine.containers.spec.seccomp import Profile
 from sampan.engine.containers.spec.users import User
 from sampan.engine.containers.table import Container, Table
 from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
+from sampan.kernel import freezer
 from sampan.kernel.facts import HostFacts
 from sampan.monitor.client import Channel, LogOptions, MonitorClient, Mount, ProcessInfo, RuntimeFailed, StartRequest
 from sampan.store.overlay import OverlayMount
@@ -244,6 +245,10 @@ class Launcher:
         """The container's control group, below its parent's."""
         parent = record.host_config.cgroup_parent or self.settings.cgroup_parent
         return f"/{parent.strip('/')}/{record.id}"
+
+    def is_frozen(self, record: ContainerRecord) -> bool:
+        """Whether the kernel has stopped the container's processes: it is paused, whatever its row says."""
+        return freezer.is_frozen(self.settings.host.cgroups, self.cgroup_path(record))
 
     def runtime_path(self, name: str) -> str:
         """The program of a runtime's name. Raises InvalidArgument for one that is not configured."""

@@ -77,11 +77,20 @@ class Emit(Protocol):
     def __call__(self, container: Container, action: str, extra: Mapping[str, str] | None = None) -> None: ...
 
 
+class Thaw(Protocol):
+    """Lets the processes of a paused container go on: signals reach them only then."""
+
+    async def __call__(self, container: Container) -> None: ...
+
+
 class Lifecycle:
     """One per daemon."""
 
-    def __init__(self, table: Table, launcher: Launcher, emit: Emit, tasks: Supervisor) -> None:
+    def __init__(
+        self, table: Table, launcher: Launcher, emit: Emit, tasks: Supervisor, thaw: Thaw | None = None
+    ) -> None:
         self._table = table
+        self._thaw = thaw
         self._launcher = launcher
         self._emit = emit
         self._tasks = tasks
@@ -230,7 +239,7 @@ class Lifecycle:
     async def _signal_and_wait(self, container: Container, number: int, patience: float | None) -> bool:
         """Whether it exited within `patience` seconds (None: however long it takes)."""
         exit = self.next_exit(container)
-        self._send(container, number)
+        await self._send(container, number)
         try:
             async with asyncio.timeout(patience):
                 await asyncio.shield(exit)
@@ -249,9 +258,15 @@ class Lifecycle:
         future.add_done_callback(lambda done: container.exited.remove(done) if done in container.exited else None)
         return future
 
-    def _send(self, container: Container, number: int) -> None:
+    async def _send(self, container: Container, number: int) -> None:
         self._launcher.signal(container, number)
         self._emit(container, "kill", {"signal": str(number)})
+        own = container.record.config.stop_signal
+        stops = number == SIGKILL or not own or number == parse_signal(own)
+        if container.record.state.status == "paused" and stops and self._thaw is not None:
+            await self._thaw(container)
+            if number != SIGKILL:
+                self._emit(container, "unpause")
 
     async def kill(self, container: Container, signal: str) -> None:
         """Send a signal, SIGKILL by default; does not wait its turn. Raises Conflict, InvalidArgument."""
@@ -274,7 +289,7 @@ class Lifecycle:
         if number == SIGKILL:
             await self._kill_and_wait(container)
         else:
-            self._send(container, number)
+            await self._send(container, number)
 
     async def restart(self, container: Container, timeout: int | None, signal: str | None) -> None:
         """Stop it if it runs, and start it."""

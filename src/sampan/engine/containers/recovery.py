@@ -79,6 +79,7 @@ class Recovery:
         if info.state == "exited":
             self.lifecycle.process_exited(container, exit_of(info))
         else:
+            container.record.state.status = "paused" if self.launcher.is_frozen(record) else "running"
             for hook in self.lifecycle.on_started:
                 hook(container)
 
