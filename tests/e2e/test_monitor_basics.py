@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import resource
 
 import pytest
 from monitor_kit import Kit, logged, read_all, unframe
@@ -128,3 +130,55 @@ async def test_a_new_daemon_finds_what_runs_and_what_ended(kit: Kit):
     assert logged(kit.log_path(ending.id)) == {"stdout": b"late\n"}
     kit.exits[ending.id] = asyncio.get_running_loop().create_future()
     kit.exits[ending.id].set_result(found[ending.id])
+
+
+def descriptors(pid: int | str) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+async def test_no_descriptor_stays_behind(kit: Kit):
+    """In the monitor and in the daemon: after ends, refusals, clients that left, terminals, a successor."""
+
+    async def everything() -> None:
+        channels = [Channel(stdin=True, stdout=True, stderr=True) for _ in range(3)]
+        await kit.run("/bin/echo", "x", channels=channels[:2])
+        await kit.run("/bin/echo", "x", tty=True, open_stdin=True, channels=channels[2:])
+        for channel in channels:
+            channel.close()
+        with pytest.raises(RuntimeFailed):
+            await kit.client.start(kit.request("/bin/nosuchthing"), [Channel(stdin=False, stdout=True, stderr=True)])
+        container = kit.request("/bin/cat", open_stdin=True)
+        await kit.client.start(container)
+        leaver = Channel(stdin=True, stdout=True, stderr=True)
+        await kit.client.attach(container.id, leaver)
+        leaver.socket.close()
+        command = kit.exec_request(container.id, "/bin/true", tty=True)
+        await kit.client.start(command)
+        await kit.exited(command.id)
+        await kit.kill_monitor()
+        await kit.client.close_stdin(container.id)
+        await kit.deleted(container.id)
+        for info in await kit.client.ensure():
+            await kit.client.forget(info.id)
+        gc.collect()
+
+    await everything()
+    before = descriptors(kit.client.pid), descriptors("self")
+    await everything()
+    assert (descriptors(kit.client.pid), descriptors("self")) == before
+
+
+async def test_a_container_gets_the_limits_of_the_daemon_not_of_the_monitor(kit: Kit):
+    await kit.run("/bin/sh", "-c", "ulimit -Sn", name="limits")
+    assert int(kit.read_log("limits", "json-file")) == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+async def test_output_of_a_process_left_behind_does_not_hold_up_the_exit(kit: Kit):
+    """As dockerd: two seconds after the exit what others could still write is no longer waited for."""
+    container = kit.request("/bin/sleep", "1000")
+    await kit.client.start(container)
+    request = kit.exec_request(container.id, "/bin/sh", "-c", "sleep 1000 & echo done; exit 3")
+    channel = Channel(stdin=False, stdout=True, stderr=True)
+    await kit.client.start(request, [channel])
+    assert (await kit.exited(request.id)).exit_code == 3
+    assert unframe(await read_all(channel)) == {1: b"done\n"}

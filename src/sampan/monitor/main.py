@@ -72,6 +72,8 @@ class Monitor:
     # The daemon
 
     def disconnected(self) -> None:
+        """The daemon is gone; what it was about to hand over goes on without the rest."""
+        self._let_go_on()
         self._consider_end_later()
 
     def emit(self, message: Message) -> None:
@@ -112,7 +114,7 @@ class Monitor:
         argv = [sys.executable, "-I", "-S", "-c", code + "main(*sys.argv[1:])", path, str(os.getpid())]
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         try:
-            child = self.spawner.spawn(argv, {}, [null] * 3, [], {})
+            child = self.spawner.spawn(argv, {}, [null] * 3, {})
         except OSError as error:
             self.warn(f"{path} can't be compressed: {error}")
             return
@@ -194,10 +196,13 @@ class Monitor:
             intent = self.transit.intent()
             owner = self.processes.get(intent.owner) if intent else None
             self.transit.recover(owner.log if owner else None, owner.deliver if owner else lambda *_: None)
+        self._let_go_on()
+        return {}
+
+    def _let_go_on(self) -> None:
         held, self._held = self._held, []
         for process in held:
             process.go_on()
-        return {}
 
     def refused(self, process: Process) -> None:
         self.processes.pop(process.id, None)

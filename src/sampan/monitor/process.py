@@ -100,9 +100,8 @@ class Process:
             child_files.get("child_stdout", null),
             child_files.get("child_stderr", words_writer),
         ]
-        passed = [child_files[name] for name in sorted(child_files) if name.startswith("pass")]
         try:
-            runtime = self.host.spawner.spawn(plan["argv"], plan["env"], stdio, passed, plan)
+            runtime = self.host.spawner.spawn(plan["argv"], plan["env"], stdio, plan)
         except BaseException:
             _close_some(console, words)
             raise
@@ -459,9 +458,7 @@ def run_delete(host: Host, name: str, argv: list[str], record: Message, done: Ca
 
     try:
         plan = {"unmount": record.get("unmount"), "slave": record.get("slave")}
-        host.loop.on_child(
-            host.spawner.spawn(argv, record.get("delete_env") or {}, [null, null, writer], [], plan), ended
-        )
+        host.loop.on_child(host.spawner.spawn(argv, record.get("delete_env") or {}, [null, null, writer], plan), ended)
     except OSError as error:
         host.warn(f"{name}: {error}")
         os.close(reader)

@@ -6,7 +6,6 @@ back: the mounts live as long as the runtime and what it started, and none is ev
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
 import signal
@@ -16,7 +15,6 @@ from sampan.kernel import syscalls
 from sampan.monitor.protocol import Message
 
 _DEFAULT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
-_FIRST_PASSED = 3
 
 
 class Spawner:
@@ -28,24 +26,18 @@ class Spawner:
         self.soft_limit = soft if soft_limit is None else soft_limit
         self._limit_files(self._hard)
 
-    def spawn(
-        self,
-        argv: Sequence[str],
-        environment: dict[str, str],
-        stdio: Sequence[int],
-        passed: Sequence[int],
-        plan: Message,
-    ) -> int:
-        """Start `argv` with `stdio` as 0 to 2 and `passed` from 3 on; returns its pid, raises OSError.
+    def spawn(self, argv: Sequence[str], environment: dict[str, str], stdio: Sequence[int], plan: Message) -> int:
+        """Start `argv` with `stdio` as 0 to 2; returns its pid, raises OSError.
 
         Of `plan`: `cwd`, and for the namespace `slave`, `unmount` and `mounts`.
         """
+        cwd = plan.get("cwd") or "/"
         if not (plan.get("mounts") or plan.get("unmount")):
-            return self._start(argv, environment, stdio, passed, plan.get("cwd") or "/")
+            return self._start(argv, environment, stdio, cwd)
         syscalls.unshare(syscalls.CLONE_NEWNS)
         try:
             _arrange_mounts(plan)
-            return self._start(argv, environment, stdio, passed, plan.get("cwd") or "/")
+            return self._start(argv, environment, stdio, cwd)
         finally:
             self._go_home()
 
@@ -55,11 +47,7 @@ class Spawner:
         except OSError:
             os.abort()  # in a foreign namespace every later start would go wrong; the daemon starts a successor
 
-    def _start(
-        self, argv: Sequence[str], environment: dict[str, str], stdio: Sequence[int], passed: Sequence[int], cwd: str
-    ) -> int:
-        high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_PASSED + len(passed)) for fd in passed]
-        targets = [*zip(stdio, range(3), strict=True), *zip(high, range(_FIRST_PASSED, 1 << 16), strict=False)]
+    def _start(self, argv: Sequence[str], environment: dict[str, str], stdio: Sequence[int], cwd: str) -> int:
         os.chdir(cwd)
         self._limit_files(self.soft_limit)
         try:
@@ -67,14 +55,12 @@ class Spawner:
                 argv[0],
                 list(argv),
                 environment,
-                file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for source, target in targets],
+                file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(stdio)],
                 setsigdef=_DEFAULT_SIGNALS,
             )
         finally:
             self._limit_files(self._hard)
             os.chdir("/")
-            for descriptor in high:
-                os.close(descriptor)
 
     def _limit_files(self, soft: int) -> None:
         """Containers get the limit that the monitor was started with, the monitor itself all it may have."""
