@@ -30,14 +30,51 @@ def find(cli: Cli, server: str) -> AuthConfig:
     """Return the credentials for `server`, empty where there are none. Raises Unavailable when a helper fails."""
     from sampan.wire.distribution import AuthConfig
 
-    config = cli.config.values
-    helper = config.get("credHelpers", {}).get(server) or config.get("credsStore", "")
-    if helper:
+    if helper := _helper(cli, server):
         return _ask(helper, server)
-    for key, entry in config.get("auths", {}).items():
+    for key, entry in cli.config.values.get("auths", {}).items():
         if key == server or _host(key) == server:
             return _stored(entry, server)
     return AuthConfig()
+
+
+def store(cli: Cli, credentials: AuthConfig) -> str:
+    """Keep credentials with the helper or in config.json; return what the user should know, "" for nothing."""
+    server = credentials.server_address
+    helper = _helper(cli, server)
+    if helper:
+        name, secret = credentials.username, credentials.password
+        if credentials.identity_token:
+            name, secret = "<token>", credentials.identity_token
+        _call(helper, "store", {"ServerURL": server, "Username": name, "Secret": secret})
+        return ""
+    import base64
+
+    both = f"{credentials.username}:{'' if credentials.identity_token else credentials.password}"
+    entry = {"auth": base64.b64encode(both.encode()).decode()}
+    if credentials.identity_token:
+        entry["identitytoken"] = credentials.identity_token
+    values = cli.config.values
+    cli.config.save(values | {"auths": values.get("auths", {}) | {server: entry}})
+    return f"WARNING! Your credentials are stored unencrypted in '{cli.config.path}/config.json'."
+
+
+def forget(cli: Cli, server: str) -> bool:
+    """Forget credentials; return whether there were any in config.json."""
+    helper = _helper(cli, server)
+    if helper:
+        _call(helper, "erase", server)
+    values = cli.config.values
+    auths = dict(values.get("auths", {}))
+    known = [key for key in auths if key == server or _host(key) == server]
+    if known:
+        cli.config.save(values | {"auths": {key: entry for key, entry in auths.items() if key not in known}})
+    return bool(known) or bool(helper)
+
+
+def _helper(cli: Cli, server: str) -> str:
+    config = cli.config.values
+    return str(config.get("credHelpers", {}).get(server) or config.get("credsStore", ""))
 
 
 def _host(key: str) -> str:
@@ -63,20 +100,28 @@ def _stored(entry: dict[str, str], server: str) -> AuthConfig:
 
 def _ask(helper: str, server: str) -> AuthConfig:
     import json
-    import subprocess
 
     from sampan.wire.distribution import AuthConfig
 
-    program = f"docker-credential-{helper}"
-    try:
-        done = subprocess.run([program, "get"], input=server.encode(), capture_output=True, check=False)
-    except OSError as error:
-        raise Unavailable(f"can't run {program}: {error.strerror}") from None
-    if done.returncode:
-        if b"credentials not found" in done.stdout:
-            return AuthConfig()
-        raise Unavailable(f"{program}: {done.stdout.decode(errors='replace').strip()}")
-    answer = json.loads(done.stdout)
+    answer = json.loads(_call(helper, "get", server) or "{}")
+    if not answer:
+        return AuthConfig()
     if answer.get("Username") == "<token>":
         return AuthConfig(identity_token=answer["Secret"], server_address=server)
     return AuthConfig(username=answer["Username"], password=answer["Secret"], server_address=server)
+
+
+def _call(helper: str, verb: str, document: object) -> str:
+    """Return what the helper answers to `document`, "" where it knows nothing. Raises Unavailable."""
+    import json
+    import subprocess
+
+    program = f"docker-credential-{helper}"
+    text = document if isinstance(document, str) else json.dumps(document)
+    try:
+        done = subprocess.run([program, verb], input=text.encode(), capture_output=True, check=False)
+    except OSError as error:
+        raise Unavailable(f"can't run {program}: {error.strerror}") from None
+    if done.returncode and b"credentials not found" not in done.stdout:
+        raise Unavailable(f"{program}: {done.stdout.decode(errors='replace').strip()}")
+    return "" if done.returncode else done.stdout.decode()

@@ -39,18 +39,21 @@ GLOBAL_FLAGS = (
 
 
 def main() -> None:
-    """Run the command line of this process and exit."""
+    """Run the command line of this process and exit, without the 5 ms that Python takes to free what it has."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     try:
         code = run(sys.argv[1:], os.environ)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        code = 1
     except KeyboardInterrupt:
         code = 130
-    sys.exit(code)
+    except BrokenPipeError:
+        code = 1
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = 1
+    os._exit(code)
 
 
 def run(argv: list[str], environ: Mapping[str, str]) -> int:

@@ -75,6 +75,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "volume prune": ("volume.prune", "Remove unused local volumes"),
     "volume rm": ("volume.rm", "Remove one or more volumes"),
     "inspect": ("system.inspect", "Return low-level information on objects"),
+    "login": ("system.login", "Authenticate to a registry"),
+    "logout": ("system.logout", "Log out from a registry"),
+    "search": ("image.search", "Search a registry for images"),
     "version": ("system.version", "Show the version information"),
 }
 
@@ -124,7 +127,7 @@ ALIASES: dict[str, str] = {
 }
 """Other names of commands, not in the help."""
 
-COMMON = ("run", "exec", "ps", "pull", "push", "images", "version", "info")
+COMMON = ("run", "exec", "ps", "pull", "push", "images", "login", "logout", "search", "version", "info")
 """What the help shows first."""
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from sampan.cli.config import ConfigFolder
 from sampan.cli.context import DEFAULT_HOST, Cli
-from sampan.cli.credentials import auth_header, find
+from sampan.cli.credentials import auth_header, find, forget, store
 from sampan.cli.main import run
 from sampan.errors import InvalidArgument, NotFound, Unavailable
 from sampan.wire.distribution import AuthConfig
@@ -115,6 +115,55 @@ def test_a_credential_helper(helper, monkeypatch, tmp_path):
     cli = helper("echo broken; exit 1")
     with pytest.raises(Unavailable, match="broken"):
         find(cli, "reg.example")
+
+
+def test_credentials_come_and_go_in_the_settings(environ, folder):
+    write(folder, psFormat="x")
+    cli = Cli(environ)
+    assert "unencrypted" in store(cli, AuthConfig(username="me", password="s", server_address="reg.example"))
+    assert find(Cli(environ), "reg.example").password == "s"
+    assert forget(Cli(environ), "reg.example")
+    assert not forget(Cli(environ), "reg.example")
+    assert find(Cli(environ), "reg.example") == AuthConfig()
+    assert Cli(environ).config.text("psFormat") == "x"
+
+
+def test_a_token_is_kept_instead_of_the_password(environ, folder):
+    wanted = AuthConfig(username="me", password="s", identity_token="t", server_address="reg.example")
+    store(Cli(environ), wanted)
+    assert find(Cli(environ), "reg.example") == AuthConfig(
+        username="me", identity_token="t", server_address="reg.example"
+    )
+
+
+def test_a_helper_keeps_and_forgets(helper, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/bin:/usr/bin")
+    cli = helper(f'echo "$1 $(cat)" >> {tmp_path}/calls')
+    assert store(cli, AuthConfig(username="u", password="p", server_address="reg.example")) == ""
+    assert forget(cli, "reg.example")
+    stored, erased = (tmp_path / "calls").read_text().splitlines()
+    assert json.loads(stored.removeprefix("store ")) == {"ServerURL": "reg.example", "Username": "u", "Secret": "p"}
+    assert erased == "erase reg.example"
+    assert "auths" not in cli.config.values
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["login", "-u", "x"], "non TTY"),
+        (["login", "--password-stdin"], "Must provide --username"),
+        (["login", "-u", "x", "-p", "y", "--password-stdin"], "mutually exclusive"),
+    ],
+)
+def test_logins_that_are_refused(environ, argv, message, capsys, monkeypatch):
+    monkeypatch.setattr(Cli, "stdin_is_terminal", False)
+    assert run(argv, environ) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_logout_without_login(environ, capsys):
+    assert run(["logout", "https://reg.example/v2/"], environ) == 0
+    assert capsys.readouterr().out == "Not logged in to reg.example\n"
 
 
 def test_a_missing_credential_helper(environ, folder):
