@@ -23,7 +23,7 @@ import os
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,7 +32,8 @@ from sampan.kernel import pidfd as kernel_pidfd
 from sampan.monitor import protocol
 from sampan.monitor.files import close_all
 from sampan.monitor.link import Link, connect
-from sampan.monitor.protocol import STARTING_ONLY, Files, Message
+from sampan.monitor.live import Live
+from sampan.monitor.protocol import Files, Message
 from sampan.monitor.requests import (
     Channel,
     LogOptions,
@@ -61,42 +62,6 @@ ExitHandler = Callable[[ProcessInfo], None]
 DeletedHandler = Callable[[str, str | None], None]
 
 
-@dataclass
-class _Live:
-    """What the daemon keeps of a process for a successor of the monitor."""
-
-    record: Message
-    info: ProcessInfo
-    files: Files
-    channels: dict[int, Channel] = field(default_factory=dict)
-
-    def started(self, answer: Message, files: Files) -> None:
-        """The monitor's answer to the start."""
-        self.files |= files
-        if "error" not in answer:
-            self.running(info_of(answer))
-
-    def running(self, info: ProcessInfo) -> None:
-        self.info = info
-        self.record = {key: value for key, value in self.record.items() if key not in STARTING_ONLY}
-        if "console" in self.files:
-            os.close(self.files.pop("console"))
-
-    def handed_over(self) -> tuple[Message, Files]:
-        """The request to adopt it, and its descriptors. Of an ended one only the runtime's delete is left to do."""
-        channels = [{"channel": number, **channel.wants} for number, channel in self.channels.items()]
-        files = {f"channel{number}": channel.far.fileno() for number, channel in self.channels.items()}
-        record = {**self.record, "log": None} if self.info.state == "exited" else self.record
-        return {"record": record, "facts": asdict(self.info), "channels": channels}, self.files | files
-
-    def close(self) -> None:
-        close_all(self.files)
-        self.files.clear()
-        for channel in self.channels.values():
-            channel.far.close()
-        self.channels.clear()
-
-
 class MonitorClient:
     """One exec root's monitor. The handlers are called in the event loop and must not wait."""
 
@@ -105,7 +70,7 @@ class MonitorClient:
         self._on_exit = on_exit
         self._on_deleted = on_deleted
         self._link: Link | None = None
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, Live] = {}
         self._channel_number = 0
         self._connecting: asyncio.Task[None] | None = None
         self._reconnecting: asyncio.Task[None] | None = None
@@ -197,7 +162,7 @@ class MonitorClient:
         info = info_of(message)
         known = self._live.get(info.id)
         if known is None:
-            self._live[info.id] = _Live(message["record"], info, files)
+            self._live[info.id] = Live(message["record"], info, files)
             return
         close_all(files)
         if info.state == "exited" and known.info.state != "exited":
@@ -208,7 +173,7 @@ class MonitorClient:
         """Exits that an earlier monitor noted and no daemon heard of."""
         for path in (self._paths.monitor_state / "exits").glob("*"):
             if path.name not in self._live and (info := _read_exit(path)) is not None:
-                self._live[info.id] = _Live({"id": info.id, "kind": ""}, info, {})
+                self._live[info.id] = Live({"id": info.id, "kind": ""}, info, {})
 
     def _take_event(self, message: Message) -> None:
         live = self._live.get(message["id"])
@@ -224,7 +189,7 @@ class MonitorClient:
             case "stdin-closed" if live is not None and "stdin" in live.files:
                 os.close(live.files.pop("stdin"))
 
-    def _exited(self, live: _Live, info: ProcessInfo) -> None:
+    def _exited(self, live: Live, info: ProcessInfo) -> None:
         if info.status is None:
             info = replace(info, status=self._orphans.statuses.get(info.pid))
         live.info = info
@@ -268,7 +233,7 @@ class MonitorClient:
     def _noted_exit(self, process_id: str) -> ProcessInfo | None:
         return _read_exit(self._paths.monitor_state / "exits" / process_id)
 
-    async def _find_started(self, live: _Live, argv: Sequence[str]) -> ProcessInfo | None:
+    async def _find_started(self, live: Live, argv: Sequence[str]) -> ProcessInfo | None:
         """The monitor died amid a start: wait for its runtime, if there is one, and let the successor adopt what it
         started. None when nothing was; raises RuntimeFailed with the runtime's words."""
         runtime = find_runtime(argv)
@@ -286,7 +251,7 @@ class MonitorClient:
             return None
         return await self._adopt_started(link, live, pid)
 
-    async def _adopt_started(self, link: Link, live: _Live, pid: int) -> ProcessInfo:
+    async def _adopt_started(self, link: Link, live: Live, pid: int) -> ProcessInfo:
         began = 0
         with suppress(OSError):
             live.files["pidfd"] = os.pidfd_open(pid)
@@ -321,7 +286,7 @@ class MonitorClient:
             return None
         self._orphans.watch(pid)
         info = ProcessInfo(request.id, "running", pid, start_time, started_at, None, 0, False, False)
-        live = _Live(asdict(request), info, {"pidfd": descriptor})
+        live = Live(asdict(request), info, {"pidfd": descriptor})
         live.running(info)
         self._live[request.id] = live
         message, files = live.handed_over()
@@ -388,9 +353,7 @@ class MonitorClient:
             self._live.pop(request.id).close()
         return info
 
-    async def _outcome(
-        self, live: _Live, answering: asyncio.Future[Message], argv: Sequence[str]
-    ) -> ProcessInfo | None:
+    async def _outcome(self, live: Live, answering: asyncio.Future[Message], argv: Sequence[str]) -> ProcessInfo | None:
         try:
             answer = await answering
         except Unavailable:
@@ -399,11 +362,11 @@ class MonitorClient:
             raise RuntimeFailed(answer["error"], answer.get("status"))
         return live.info
 
-    def _prepare(self, request: StartRequest, channels: Sequence[Channel]) -> _Live:
+    def _prepare(self, request: StartRequest, channels: Sequence[Channel]) -> Live:
         for path in filter(None, (request.pid_file, request.error_file)):
             Path(path).unlink(missing_ok=True)
         info = ProcessInfo(request.id, "starting", 0, 0, 0, None, 0, False, False)
-        live = _Live(asdict(request), info, {}, {self._number(): channel for channel in channels})
+        live = Live(asdict(request), info, {}, {self._number(): channel for channel in channels})
         self._live[request.id] = live
         return live
 
@@ -480,7 +443,7 @@ class MonitorClient:
         if "error" in answer:
             raise Conflict(answer["error"])
 
-    def _find(self, process_id: str) -> _Live:
+    def _find(self, process_id: str) -> Live:
         try:
             return self._live[process_id]
         except KeyError:

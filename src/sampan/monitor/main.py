@@ -24,8 +24,9 @@ from sampan.monitor import protocol, upgrade
 from sampan.monitor.connection import Connection, listen
 from sampan.monitor.files import close_all, remove_file
 from sampan.monitor.loop import Loop, Timer
-from sampan.monitor.process import Process, run_delete
+from sampan.monitor.process import Process
 from sampan.monitor.protocol import Files, Message
+from sampan.monitor.runtime import run_delete
 from sampan.monitor.spawn import Spawner
 from sampan.monitor.transit import Transit
 

@@ -11,12 +11,10 @@
 
 from __future__ import annotations
 
-import array
 import errno
 import fcntl
 import json
 import os
-import socket
 import struct
 import termios
 import time
@@ -28,40 +26,33 @@ from sampan.monitor.clients import Client
 from sampan.monitor.encode import STDERR, STDOUT
 from sampan.monitor.files import read_file, write_file
 from sampan.monitor.logfile import LogFile
-from sampan.monitor.loop import READ, WRITE, Loop, Timer
+from sampan.monitor.loop import READ, WRITE, Timer
 from sampan.monitor.protocol import STARTING_ONLY, Files, Message
-from sampan.monitor.spawn import Spawner
+from sampan.monitor.runtime import ERROR_LIMIT, DeleteHost, close_some, receive_terminal, run_delete, was_out_of_memory
 from sampan.monitor.transit import CHUNK, Transit
 
 OUTPUT_GRACE = 2.0
 # How long, and how often, to ask for the exit of a process that is not our child.
 STATUS_PATIENCE = 3.0
 STATUS_PAUSE = 0.02
-_ERROR_LIMIT = 16 * 1024
 _LAST_CHUNKS = 64
 
 Answer = Callable[[Message, Files], None]
 
 
-class Host(Protocol):
+class Host(DeleteHost, Protocol):
     """What a process needs of its monitor."""
 
-    loop: Loop
     transit: Transit
-    spawner: Spawner
     exits: str
 
     def emit(self, message: Message) -> None: ...
-
-    def warn(self, text: str) -> None: ...
 
     def refused(self, process: Process) -> None: ...
 
     def compress(self, path: str) -> None: ...
 
     def is_compressing(self, path: str) -> bool: ...
-
-    def deletion(self, change: int) -> None: ...
 
 
 class Process:
@@ -103,10 +94,10 @@ class Process:
         try:
             runtime = self.host.spawner.spawn(plan["argv"], plan["env"], stdio, plan)
         except BaseException:
-            _close_some(console, words)
+            close_some(console, words)
             raise
         finally:
-            _close_some(null, words_writer)
+            close_some(null, words_writer)
         self.loop.expect(+1)
         self.loop.on_child(runtime, lambda status: self._runtime_ended(status, console, words, answer))
 
@@ -125,7 +116,7 @@ class Process:
             answer({"error": f"the runtime ended well, but its process can't be found: {error}", "status": 0}, {})
             self._discard()
         finally:
-            _close_some(console, words)
+            close_some(console, words)
             self.loop.expect(-1)
 
     def _started(self, console: int | None) -> None:
@@ -149,7 +140,7 @@ class Process:
             self.files["stdin"] = fcntl.fcntl(master, fcntl.F_DUPFD_CLOEXEC, 3)
 
     def _fetch_terminal(self, console: int) -> None:
-        self.use_terminal(_receive_terminal(console))
+        self.use_terminal(receive_terminal(console))
         size = self.record.get("size")
         if size:
             self.resize(*size)
@@ -160,9 +151,9 @@ class Process:
         path = self.record.get("error_file")
         try:
             if path:
-                words = read_file(path, _ERROR_LIMIT)
+                words = read_file(path, ERROR_LIMIT)
             if not words.strip():
-                words = os.read(stderr, _ERROR_LIMIT)
+                words = os.read(stderr, ERROR_LIMIT)
         except OSError:
             pass
         return words.decode(errors="replace").strip()
@@ -383,7 +374,7 @@ class Process:
         self.state = "ended"
         self.status = status
         self.exited_at = self.exited_at or time.time_ns()
-        self.oom = self.oom or _was_out_of_memory(self.record)
+        self.oom = self.oom or was_out_of_memory(self.record)
         self._record_exit()
         self.close_stdin()
         self._grace = self.loop.call_later(OUTPUT_GRACE, self._give_up_output)
@@ -439,67 +430,3 @@ class Process:
         if descriptor is not None:
             self.loop.unwatch(descriptor)
             os.close(descriptor)
-
-
-def run_delete(host: Host, name: str, argv: list[str], record: Message, done: Callable[[str | None], None]) -> None:
-    """Run the runtime's delete; `done` gets None or what it said when it failed."""
-    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-
-    def ended(status: int) -> None:
-        host.deletion(-1)
-        words = b""
-        try:
-            words = os.read(reader, _ERROR_LIMIT)
-        except BlockingIOError:
-            pass
-        os.close(reader)
-        done(None if status == 0 else words.decode(errors="replace").strip() or f"{argv[0]}: wait status {status}")
-
-    try:
-        plan = {"unmount": record.get("unmount"), "slave": record.get("slave")}
-        host.loop.on_child(host.spawner.spawn(argv, record.get("delete_env") or {}, [null, null, writer], plan), ended)
-    except OSError as error:
-        host.warn(f"{name}: {error}")
-        os.close(reader)
-        done(str(error))
-    finally:
-        os.close(writer)
-        os.close(null)
-
-
-def _close_some(*descriptors: int | None) -> None:
-    for descriptor in descriptors:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-def _receive_terminal(console: int) -> int:
-    """The pty master that the runtime sent to the console socket."""
-    listener = socket.socket(fileno=os.dup(console))
-    try:
-        listener.setblocking(False)
-        connection, _ = listener.accept()
-        with connection:
-            connection.setblocking(False)
-            _, ancillary, _, _ = connection.recvmsg(4096, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
-        descriptors = array.array("i")
-        for _, _, data in ancillary:
-            descriptors.frombytes(data)
-        if not descriptors:
-            raise ValueError("the runtime sent no terminal to the console socket")
-        return descriptors[0]
-    finally:
-        listener.close()
-
-
-def _was_out_of_memory(record: Message) -> bool:
-    """Whether the kernel counts an OOM kill in the container's memory cgroup."""
-    path, key = record.get("oom_file"), record.get("oom_key") or "oom_kill"
-    if not path:
-        return False
-    try:
-        fields = dict(line.split(None, 1) for line in read_file(path).decode().splitlines() if " " in line)
-    except OSError:
-        return False
-    return int(fields.get(key, "0")) > 0

@@ -15,7 +15,10 @@ from sampan.monitor.protocol import Files, Message
 
 @dataclass(frozen=True)
 class Mount:
-    """A mount(2) in the private namespace of one start, made with `cwd` as the working directory."""
+    """A mount(2) in the private namespace of one start, made with `cwd` as the working directory.
+
+    With `pid` it is what that process has mounted at `source`.
+    """
 
     source: str
     target: str
@@ -23,6 +26,7 @@ class Mount:
     flags: int = 0
     data: str | None = None
     cwd: str | None = None
+    pid: int | None = None
 
 
 @dataclass(frozen=True)
