@@ -11,6 +11,7 @@ import pytest
 from monitor_kit import Kit, logged, read_all, unframe
 
 from sampan.monitor.client import Channel, RuntimeFailed
+from sampan.monitor.succession import ended
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -182,3 +183,21 @@ async def test_output_of_a_process_left_behind_does_not_hold_up_the_exit(kit: Ki
     await kit.client.start(request, [channel])
     assert (await kit.exited(request.id)).exit_code == 3
     assert unframe(await read_all(channel)) == {1: b"done\n"}
+
+
+async def test_the_monitor_ends_when_it_is_empty_and_told_so(kit: Kit):
+    assert (await kit.run("/bin/true", name="c")).exit_code == 0
+    monitor = os.pidfd_open(kit.client.pid)
+    await kit.client.forget("c")
+    await kit.client.quit_when_empty()
+    kit.client.close()
+    await asyncio.wait_for(ended(monitor), 10)
+    os.close(monitor)
+    assert not kit.paths.monitor_socket.exists()
+    kit.client = kit.new_client()
+
+
+async def test_an_upgrade_after_a_deletion(kit: Kit):
+    await kit.run("/bin/true")
+    await kit.client.upgrade()
+    assert (await kit.run("/bin/sh", "-c", "exit 3")).exit_code == 3

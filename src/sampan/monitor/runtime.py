@@ -46,7 +46,9 @@ def run_delete(
 
     try:
         plan = {"unmount": record.get("unmount"), "slave": record.get("slave")}
-        host.loop.on_child(host.spawner.spawn(argv, record.get("delete_env") or {}, [null, null, writer], plan), ended)
+        child = host.spawner.spawn(argv, record.get("delete_env") or {}, [null, null, writer], plan)
+        host.deletion(+1)
+        host.loop.on_child(child, ended)
     except OSError as error:
         host.warn(f"{name}: {error}")
         os.close(reader)
