@@ -96,9 +96,11 @@ def bound() -> socket.socket:
 
 
 @asynccontextmanager
-async def served(registry: Registry, authenticator: Authenticator | None = None) -> AsyncIterator[Client]:
-    """The registry on loopback while the block runs."""
-    server = HttpServer(RegistryApp(registry, authenticator or Everyone()).handle)
+async def served(
+    registry: Registry, authenticator: Authenticator | None = None, app: RegistryApp | None = None
+) -> AsyncIterator[Client]:
+    """The registry on loopback while the block runs, by `app` where there is one."""
+    server = HttpServer((app or RegistryApp(registry, authenticator or Everyone())).handle)
     sock = bound()
     await server.serve_socket(sock)
     async with aiohttp.ClientSession(auto_decompress=False) as session:

@@ -49,8 +49,10 @@ class StoredManifest:
 class Registry:
     """All repositories of one storage. Stateless: any number of processes may serve the same storage."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, young: float = YOUNG) -> None:
+        """`young` has to be well below every collection's time of grace (seconds)."""
         self.storage = storage
+        self._young = young
 
     # blobs
 
@@ -84,14 +86,14 @@ class Registry:
         linked = await self.storage.modified(key)
         if linked is None:
             return None
-        if time.time() - linked > YOUNG and not await self.storage.touch(key):
+        if time.time() - linked > self._young and not await self.storage.touch(key):
             return None
         return await self.storage.blob(digest)
 
     async def _link(self, name: str, digest: Digest) -> bool:
         """Link a blob that is (or just was) stored; whether its bytes are there for sure."""
         info = await self.storage.blob(digest)
-        if info is not None and time.time() - info.modified > YOUNG:
+        if info is not None and time.time() - info.modified > self._young:
             await self.storage.touch_blob(digest)
         await self._note(keys.known(name))
         await self.storage.write(keys.blob(name, digest), b"")

@@ -24,7 +24,7 @@ from sampan.registry.auth.policy import Basic, Policy, Rule
 from sampan.registry.auth.tokens import Bearer, TokenService, load_key
 from sampan.registry.config import RegistryConfig, parse_address
 from sampan.registry.gc import Collection
-from sampan.registry.repositories import Registry
+from sampan.registry.repositories import YOUNG, Registry
 from sampan.registry.storage import Storage
 from sampan.registry.storage.filesystem import FileStorage
 
@@ -58,7 +58,7 @@ class RegistryService:
         """Raises InvalidArgument, OSError, Unavailable."""
         self._config = config
         self._root = root
-        self.registry = Registry(make_storage(config, root))
+        self.registry = Registry(make_storage(config, root), min(YOUNG, config.gc.grace / 4))
         authenticator, extras = _authentication(config, root)
         if config.read_only:
             authenticator = _ReadOnly(authenticator)

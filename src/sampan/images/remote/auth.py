@@ -8,6 +8,7 @@ A token is kept per scope. It is thrown away when it is refused, so that one tha
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 import time
@@ -87,8 +88,9 @@ def parse_challenges(fields: list[str]) -> list[Challenge]:
     found = []
     for text in fields:
         starts = list(_SCHEME.finditer(text))
-        for match, after in zip(starts, [*(other.start() for other in starts[1:]), len(text)], strict=True):
-            rest = text[match.end() : after]
+        ends = [*(other.start() for other in starts[1:]), len(text)]
+        for match, end in zip(starts, ends, strict=False):
+            rest = text[match.end() : end]
             values = {key.lower(): quoted or plain for key, quoted, plain in _PARAMETER.findall(rest.strip() + ",")}
             found.append(Challenge(match[1].lower(), values))
     return found
@@ -101,7 +103,9 @@ class Authorizer:
         self._credentials = credentials or Credentials()
         self._fetch = fetch
         self._challenge: Challenge | None = None
-        self._tokens: dict[tuple[str, ...], tuple[str, float]] = {}
+        self._fetching = asyncio.Lock()
+        self._tokens: dict[tuple[str, ...], tuple[str, float, float]] = {}
+        """By scopes: the token, until when it is good, when it was fetched."""
 
     async def header(self, scopes: tuple[str, ...]) -> str | None:
         """The Authorization field for a request in these scopes; None before the registry said what it wants."""
@@ -113,8 +117,11 @@ class Authorizer:
             return self._credentials.basic
         return f"Bearer {await self._token(scopes)}"
 
-    def challenged(self, fields: list[str], scopes: tuple[str, ...], sent: str | None) -> bool:
-        """Learn from a 401; whether another try can help: `sent` is the field that was refused."""
+    def challenged(self, fields: list[str], scopes: tuple[str, ...], sent: str | None, begun: float) -> bool:
+        """Learn from a 401; whether another try can help: `sent` is the field that was refused.
+
+        It can't when the token was fetched since `begun` (a monotonic time), for this very request.
+        """
         challenges = parse_challenges(fields)
         by_scheme = {challenge.scheme: challenge for challenge in reversed(challenges)}
         chosen = by_scheme.get("bearer") or by_scheme.get("basic")
@@ -123,8 +130,11 @@ class Authorizer:
         self._challenge = chosen
         if chosen.scheme == "basic":
             return self._credentials.basic is not None and sent != self._credentials.basic
-        known = self._tokens.pop(scopes, None)
-        return sent is None or not sent.startswith("Bearer ") or known is not None
+        token, _, fetched = self._tokens.get(scopes, ("", 0.0, 0.0))
+        if sent is None or sent != f"Bearer {token}":
+            return True  # Without a token, or with one that another request has replaced meanwhile.
+        del self._tokens[scopes]
+        return fetched < begun
 
     async def log_in(self) -> str:
         """Check the credentials against what the registry asked for; returns a refresh token, "" without one."""
@@ -134,15 +144,21 @@ class Authorizer:
         return reply.refresh_token
 
     async def _token(self, scopes: tuple[str, ...]) -> str:
-        token, until = self._tokens.get(scopes, ("", 0.0))
-        if time.monotonic() < until:
-            return token
+        async with self._fetching:
+            return self._kept(scopes) or await self._fetched(scopes)
+
+    def _kept(self, scopes: tuple[str, ...]) -> str:
+        token, until, _ = self._tokens.get(scopes, ("", 0.0, 0.0))
+        return token if time.monotonic() < until else ""
+
+    async def _fetched(self, scopes: tuple[str, ...]) -> str:
         reply = await self._ask(scopes)
         token = reply.token or reply.access_token
         if not token:
             raise Upstream("the token service's answer has no token")
         lifetime = max(_DEFAULT_LIFETIME, reply.expires_in or 0)
-        self._tokens[scopes] = (token, time.monotonic() + lifetime - _MARGIN)
+        now = time.monotonic()
+        self._tokens[scopes] = (token, now + lifetime - _MARGIN, now)
         return token
 
     async def _ask(self, scopes: tuple[str, ...], offline: bool = False) -> TokenReply:

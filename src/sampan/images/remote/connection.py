@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -134,7 +135,8 @@ class Connection:
         body: Body,
         accept: tuple[int, ...],
     ) -> aiohttp.ClientResponse:
-        for _ in range(3):
+        begun = time.monotonic()
+        while True:
             sent = await self.authorizer.header(scopes)
             fields = {**headers, "Authorization": sent} if sent else dict(headers)
             reply = await self._send(method, self.url(place), what, fields, body)
@@ -142,11 +144,10 @@ class Connection:
                 return reply
             if reply.status == 401:
                 challenges = reply.headers.getall("WWW-Authenticate", [])
-                if self.authorizer.challenged(challenges, scopes, sent):
+                if self.authorizer.challenged(challenges, scopes, sent, begun):
                     reply.release()
                     continue
             raise await self._failure(what, reply)
-        raise await self._failure(what, reply)
 
     async def _send(
         self, method: str, url: str, what: str, headers: Mapping[str, str], body: Body

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["FileUploads"]
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_BATCH = 1 << 20
+_BATCH = 1 << 19
+"""Bytes that are worth a hop to a thread."""
+_MOST_HELD = 4 << 20
+"""Bytes that may wait for the thread before the client is held back."""
 _CHUNK = 1 << 20
 _REMEMBERED = 1024
 _PATIENCE = 5.0
@@ -177,7 +180,7 @@ class FileUploads:
             async for piece in pieces:
                 batch.append(piece)
                 size += len(piece)
-                if writing is None or writing.done() or size >= _BATCH:
+                if size >= (_BATCH if writing is None or writing.done() else _MOST_HELD):
                     if writing is not None:
                         await writing
                     writing = run(self._threads, writer.write, batch)
