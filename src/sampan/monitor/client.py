@@ -78,6 +78,7 @@ class MonitorClient:
         self._orphans = Orphans()
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd: int | None = None
+        self._leaving = False
         self.pid = 0
 
     # The connection
@@ -200,6 +201,8 @@ class MonitorClient:
 
     def _lost(self) -> None:
         self._link = None
+        if self._leaving:
+            return
         self._reconnecting = asyncio.create_task(self._reconnect())
 
     async def _reconnect(self) -> None:
@@ -415,7 +418,8 @@ class MonitorClient:
             raise Unavailable(answer["error"])
 
     async def quit_when_empty(self) -> None:
-        """Let the monitor end with its last process."""
+        """Let the monitor end with its last process; its end is then no reason to start another."""
+        self._leaving = True
         await (await self._linked()).request("quit-when-empty")
 
     def info(self, process_id: str) -> ProcessInfo | None:
