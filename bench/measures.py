@@ -338,7 +338,8 @@ def monitor_memory(bench: Bench) -> float:
 
 
 def monitor_memory_per_container(bench: Bench) -> float:
-    """Kilobytes more for each of 200 running containers."""
+    """Kilobytes more for each of 200 running containers, of a monitor that has not seen so many before."""
+    bench.engine.restart()
     with bench.engine.client(timeout=300) as client:
         start(client, create(client, document("sleep", "100000")))
         before = resident(monitor_of(bench))
@@ -382,7 +383,6 @@ MEASURES = (
     Measure("start-200", "daemon start to first ping with 200 containers", "ms", start_to_ping(200), limit=400),
     Measure("list-1000", "list 1,000 containers", "ms", list_at(1000)),
     Measure("run-at-1000", "one life beside 1,000 containers", "ms", run_at(1000)),
-    Measure("running-200", "start 200 containers that stay, one after the other", "s", start_two_hundred, rounds=1),
     Measure("memory", "resident memory of the idle daemon", "MB", idle_memory, limit=60, rounds=1),
     Measure("monitor", "resident memory of the monitor", "MB", monitor_memory, limit=15, only=OURS, rounds=1),
     Measure(
@@ -394,4 +394,5 @@ MEASURES = (
         only=OURS,
         rounds=1,
     ),
+    Measure("running-200", "start 200 containers that stay, one after the other", "s", start_two_hundred, rounds=1),
 )

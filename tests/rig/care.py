@@ -26,8 +26,10 @@ def stop_and_check(daemon: Sampand) -> None:
     try:
         remove_containers(daemon)
         left = leaks.settled(daemon)
+        monitor = daemon.monitor_pid()
         code = daemon.terminate()
         assert not left, "left behind:\n" + "\n".join(left)
+        assert leaks.ends(monitor), f"the monitor {monitor} did not end after the daemon, which had no containers"
         assert code == 0, f"sampand ended with {code}:\n{daemon.log_tail()}"
         leaks.remove_cgroups(daemon)
         assert "Traceback" not in daemon.log.read_text(), f"traceback in the log:\n{daemon.log_tail(80)}"

@@ -87,6 +87,16 @@ def settled(engine: Sampand, seconds: float = 10) -> list[str]:
     return left
 
 
+def ends(pid: int | None, seconds: float = 15) -> bool:
+    """Wait until a process is gone; False when it isn't."""
+    deadline = time.monotonic() + seconds
+    while pid is not None and Path(f"/proc/{pid}").exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def remove_cgroups(engine: Sampand) -> None:
     """Take the engine's own parent away at the end; a folder that is not empty stays and is seen."""
     for top in list(cgroup_folders(engine)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 
@@ -31,7 +32,15 @@ class RamDisk:
         self._run("fsfreeze", "--unfreeze", str(self.path))
 
     def close(self) -> None:
-        self._run("umount", str(self.path))
+        """Unmount, once those who still hold files have had time to end; raises OSError when they don't."""
+        for attempt in range(100):
+            try:
+                self._run("umount", str(self.path))
+                break
+            except OSError:
+                if attempt == 99:
+                    raise
+                time.sleep(0.2)
         self._image.unlink()
 
     def __enter__(self) -> RamDisk:
