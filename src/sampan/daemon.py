@@ -27,6 +27,7 @@ from sampan import __version__
 from sampan import config as configuration
 from sampan.config import Config
 from sampan.daemonlog import set_up_logging
+from sampan.engine.containers.archives import Archives
 from sampan.engine.containers.control import Control
 from sampan.engine.containers.create import Creator
 from sampan.engine.containers.execs import Execs
@@ -40,7 +41,9 @@ from sampan.engine.containers.merge import Defaults
 from sampan.engine.containers.observing import Observing
 from sampan.engine.containers.recovery import Recovery
 from sampan.engine.containers.rootfs import Rootfs
+from sampan.engine.containers.roots import Roots
 from sampan.engine.containers.service import Containers
+from sampan.engine.containers.spec.build import MASKED_PATHS
 from sampan.engine.containers.spec.seccomp import Profile, decode_profile, default_profile
 from sampan.engine.containers.spec.validate import adjust, validate
 from sampan.engine.containers.stats import Machine
@@ -76,7 +79,7 @@ MONITOR_PATIENCE = 2.0
 CGROUP_PARENT = "sampan"
 CERTIFICATES = (Path("/etc/sampan/certs.d"), Path("/etc/docker/certs.d"))
 _RUNTIMES = ("crun", "runc")
-_INITS = ("tini-static", "catatonit", "tini")
+_INITS = ("tini-static", "catatonit")
 _RUNTIME_ALIASES = {"io.containerd.runc.v2": "runc"}
 
 
@@ -212,6 +215,12 @@ class Daemon:
                 self._container_event,
                 Machine(self.host.memory, self.host.cgroups.version == 2),
             ),
+            archives=Archives(
+                self.table,
+                Roots(self.snapshots.view, self.paths, self.run),
+                self.images.changes,
+                self._container_event,
+            ),
             attach=self.containers,
             execs=self.containers,
             images=ImageService(self.images),
@@ -231,6 +240,7 @@ class Daemon:
             cgroupns_mode=self.config.default_cgroupns_mode
             or ("private" if self.host.cgroups.version == 2 else "host"),
             shm_size=self.config.default_shm_size,
+            masked_paths=(*MASKED_PATHS, *self.host.thermal_paths),
         )
         creator = Creator(
             self.table,
@@ -282,7 +292,7 @@ class Daemon:
 
     async def stop(self) -> None:
         """Answer what is in flight, stop the containers unless they are to live on, and let go of everything."""
-        await self.server.close(grace=2.0)
+        await self.server.close(grace=1.0)
         if not self.config.live_restore:
             await self._stop_containers()
         await self.tasks.drain(2.0)

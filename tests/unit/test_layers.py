@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "dockerfile": set(),
     "http": set(),
     "kernel": set(),
-    "monitor": {"kernel.syscalls", "kernel.inotify", "kernel.pidfd"},
+    "monitor": {"kernel.syscalls", "kernel.inotify", "kernel.pidfd", "kernel.mounts"},
     "store": {"oci", "kernel"},
     "images": {"store", "oci", "wire", "kernel", "http"},
     "engine": {"images", "store", "kernel", "monitor", "dockerfile", "wire", "oci"},

@@ -94,3 +94,7 @@ class RunPaths:
     def rootfs(self, container_id: str) -> Path:
         """The mount target of a container's root, used only inside its own mount namespace."""
         return self.bundle(container_id) / "rootfs"
+
+    def shared_memory(self, container_id: str) -> Path:
+        """Where another container's /dev/shm is mounted, likewise, for one that joins its ipc namespace."""
+        return self.bundle(container_id) / "shm"

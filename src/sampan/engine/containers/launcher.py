@@ -14,7 +14,7 @@ import errno
 import os
 import shutil
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +35,7 @@ from sampan.engine.containers.spec.mounts import plan_mounts
 from sampan.engine.containers.spec.plan import MountPlan, NamespacePaths, SpecPlan
 from sampan.engine.containers.spec.seccomp import Profile
 from sampan.engine.containers.spec.users import User
+from sampan.engine.containers.spec.validate import check_start
 from sampan.engine.containers.table import Container, Table
 from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
 from sampan.kernel import freezer
@@ -42,7 +43,7 @@ from sampan.kernel.facts import HostFacts
 from sampan.monitor.client import Channel, LogOptions, MonitorClient, Mount, ProcessInfo, RuntimeFailed, StartRequest
 from sampan.store.overlay import OverlayMount
 from sampan.store.paths import DataPaths, RunPaths
-from sampan.wire.containers import HostConfig, Ulimit
+from sampan.wire.containers import Ulimit
 
 
 class Snapshots(Protocol):
@@ -118,8 +119,10 @@ class Launcher:
     async def launch(self, container: Container) -> Started:
         """Start a container's process. Raises StartFailed, InvalidArgument; then nothing is left of the try."""
         record = container.record
-        attachment = await self.network.attach(record)
+        attachment = None
         try:
+            check_start(record.host_config, self.settings.host)
+            attachment = await self.network.attach(record)
             request = await self._prepare(record, attachment)
             channels, container.channels = container.channels, []
             info = await self.monitor.start(request, channels)
@@ -134,24 +137,26 @@ class Launcher:
             await self.network.detach(record.id)
             raise StartFailed(f"{error.strerror}: {error.filename or ''}".rstrip(": "), 128) from error
         finally:
-            if attachment.close is not None:
+            if attachment is not None and attachment.close is not None:
                 attachment.close()
             self.run.console(record.id).unlink(missing_ok=True)
         return Started(info.pid, info.start_time, info.started_at)
 
     async def _prepare(self, record: ContainerRecord, attachment: Attachment) -> StartRequest:
         user = await self.rootfs.user(record)
-        namespaces = self._namespaces(record.host_config, attachment)
+        namespaces = self._namespaces(record, attachment)
         return await asyncio.to_thread(self._write_bundle, record, attachment, user, namespaces)
 
-    def _namespaces(self, host: HostConfig, attachment: Attachment) -> NamespacePaths:
+    def _namespaces(self, record: ContainerRecord, attachment: Attachment) -> NamespacePaths:
+        host = record.host_config
+
         def of(mode: str, name: str) -> str:
             if not mode.startswith("container:"):
                 return ""
             return f"/proc/{self._running_pid(mode.removeprefix('container:'))}/ns/{name}"
 
         ipc = of(host.ipc_mode, "ipc")
-        shm = f"/proc/{self._running_pid(host.ipc_mode.removeprefix('container:'))}/root/dev/shm" if ipc else ""
+        shm = str(self.run.shared_memory(record.id)) if ipc else ""
         return NamespacePaths(network=attachment.namespace, pid=of(host.pid_mode, "pid"), ipc=ipc, shm=shm)
 
     def _running_pid(self, ref: str) -> int:
@@ -284,7 +289,7 @@ class Launcher:
             env=_runtime_environment(),
             cwd=str(bundle),
             console_socket=console,
-            mounts=[self._root_mount(record.id)],
+            mounts=[self._root_mount(record.id), *self._joined_memory(record)],
             unmount=self.settings.unmount,
             slave=self.settings.slave,
             tty=config.tty,
@@ -299,6 +304,15 @@ class Launcher:
     def _root_mount(self, container_id: str) -> Mount:
         overlay = self.snapshots.mounts(container_id)
         return Mount("overlay", str(self.run.rootfs(container_id)), "overlay", 0, overlay.data, str(overlay.folder))
+
+    def _joined_memory(self, record: ContainerRecord) -> Iterator[Mount]:
+        """The /dev/shm of the container whose ipc namespace is joined, as that container has it mounted."""
+        mode = record.host_config.ipc_mode
+        if mode.startswith("container:"):
+            target = self.run.shared_memory(record.id)
+            target.mkdir(exist_ok=True)
+            pid = self._running_pid(mode.removeprefix("container:"))
+            yield Mount("/dev/shm", str(target), None, pid=pid)
 
     def _log(self, record: ContainerRecord) -> LogOptions | None:
         plan = plan_log(record.host_config.log_config, record.config)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from sampan.engine.containers.spec.build import MASKED_PATHS, READONLY_PATHS
 from sampan.errors import InvalidArgument
 from sampan.oci.documents import RunConfig
 from sampan.wire.base import Empty
 from sampan.wire.containers import ContainerConfig, CreateRequest, HealthConfig, HostConfig, LogConfig
-
-DEFAULT_MASKED_PATHS = (
-    "/proc/asound /proc/acpi /proc/interrupts /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list "
-    "/proc/timer_stats /proc/sched_debug /proc/scsi /sys/firmware /sys/devices/virtual/powercap"
-).split()
-DEFAULT_READONLY_PATHS = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger".split()
 
 _CONFIG_FIELDS = ContainerConfig.__struct_fields__
 
@@ -27,6 +22,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     ipc_mode: str
     cgroupns_mode: str
     shm_size: int
+    masked_paths: tuple[str, ...] = MASKED_PATHS
 
 
 def config_of(request: CreateRequest) -> ContainerConfig:
@@ -105,8 +101,8 @@ def complete_host(host: HostConfig, defaults: Defaults) -> HostConfig:
         option in ("systempaths=unconfined", "systempaths:unconfined") for option in host.security_opt or ()
     )
     bare = host.privileged or systempaths
-    masked = host.masked_paths if host.masked_paths is not None else DEFAULT_MASKED_PATHS * (not bare)
-    readonly = host.readonly_paths if host.readonly_paths is not None else DEFAULT_READONLY_PATHS * (not bare)
+    masked = host.masked_paths if host.masked_paths is not None else list(defaults.masked_paths)
+    readonly = host.readonly_paths if host.readonly_paths is not None else list(READONLY_PATHS)
     return msgspec.structs.replace(
         host,
         log_config=log,

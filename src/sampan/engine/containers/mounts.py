@@ -152,7 +152,7 @@ def parse_mount(mount: Mount) -> Wanted:
         raise refuse("field Target must not be empty")
     for kind, value in options.items():
         if kind != mount.type and value is not None:
-            raise refuse(f"field {kind.capitalize()}Options must not be specified")
+            raise InvalidArgument(f'{kind.capitalize()}Options must not be specified on mount type "{mount.type}"')
     target = _target(mount.target, mount.type)
     if mount.type == "bind":
         return _bind_mount(mount, target, refuse)
