@@ -12,12 +12,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from sampan.oci import tarwrite
 from sampan.oci.tar import Entry, Kind
 
-__all__ = ["pack"]
+__all__ = ["pack", "pack_one"]
 
 _CHUNK = 1 << 20
 _OPAQUE = "trusted.overlay.opaque"
@@ -27,9 +27,15 @@ _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def pack(root: int, overlay: bool) -> Iterator[bytes]:
+def pack(root: int, overlay: bool) -> Generator[bytes, None, None]:
     """The tree below the directory descriptor `root`. Blocks while it reads."""
     yield from _Packer(overlay).folder(root, "")
+    yield tarwrite.END
+
+
+def pack_one(parent: int, name: str, shown: str) -> Generator[bytes, None, None]:
+    """The entry `name` of the directory descriptor `parent`, called `shown` there, and all below. Blocks."""
+    yield from _Packer(overlay=False).entry(parent, name, shown)
     yield tarwrite.END
 
 
@@ -41,11 +47,14 @@ class _Packer:
     def folder(self, descriptor: int, path: str) -> Iterator[bytes]:
         for name in sorted(os.listdir(descriptor), key=os.fsencode):
             try:
-                info = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                yield from self._entry(descriptor, name, f"{path}/{name}" if path else name, info)
+                yield from self.entry(descriptor, name, f"{path.rstrip('/')}/{name}" if path else name)
             except FileNotFoundError:
                 # It went between the listing and the look.
                 continue
+
+    def entry(self, parent: int, name: str, path: str) -> Iterator[bytes]:
+        info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        yield from self._entry(parent, name, path, info)
 
     def _entry(self, parent: int, name: str, path: str, info: os.stat_result) -> Iterator[bytes]:
         mode = info.st_mode

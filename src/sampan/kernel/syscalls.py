@@ -37,6 +37,7 @@ FSCONFIG_SET_FLAG = 0
 FSCONFIG_SET_STRING = 1
 FSCONFIG_CMD_CREATE = 6
 MOVE_MOUNT_F_EMPTY_PATH = 4
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
 OPEN_TREE_CLONE = 1
 
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -126,6 +127,12 @@ def move_mount(mount_descriptor: int, target: str) -> None:
         _libc.syscall(_SYS_MOVE_MOUNT, mount_descriptor, b"", at_cwd, os.fsencode(target), MOVE_MOUNT_F_EMPTY_PATH),
         target,
     )
+
+
+def move_mount_onto(mount_descriptor: int, target_descriptor: int) -> None:
+    """move_mount(2): attach a detached mount at the file or directory of a descriptor."""
+    flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+    _check(_libc.syscall(_SYS_MOVE_MOUNT, mount_descriptor, b"", target_descriptor, b"", flags))
 
 
 def openat2(directory: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
