@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import subprocess
 from collections.abc import Collection, Sequence
@@ -12,6 +11,7 @@ from sampan.errors import Internal
 from sampan.wire.containers import TopResponse
 
 _RENAMED_PID = re.compile(r"\s+(\S*)=\s*(PID\S*)")
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _SPACES = re.compile(r"[\t\n\v\f\r ]+")
 
 
@@ -35,7 +35,7 @@ async def _ps(arguments: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=os.environ | {"LC_ALL": "C"},
+            env=_ENVIRONMENT,
         )
     except FileNotFoundError:
         raise Internal("top needs the host's ps: install procps") from None
