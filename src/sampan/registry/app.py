@@ -90,7 +90,7 @@ class RegistryApp:
         if access.allows(name, action):
             return
         detail = {"name": name, "action": action}
-        known = access.user not in ("", ANONYMOUS)
+        known = access.user not in ("", ANONYMOUS) or not self._authenticator.closed()
         if known and not self._authenticator.may_ever(access, name, action):
             raise RegistryError("DENIED", detail=detail)
         raise RegistryError("UNAUTHORIZED", detail=detail, headers=self._challenge(request, name, action))

@@ -57,7 +57,7 @@ async def test_a_range(client, asked, first, last):
     assert answer.headers["Content-Range"] == f"bytes {first}-{last}/{len(CONTENT)}"
 
 
-@pytest.mark.parametrize("asked", ["bytes=100000-", "bytes=100000-100001", "bytes=-0"])
+@pytest.mark.parametrize("asked", ["bytes=100000-", "bytes=100000-100001", "bytes=-0", "bytes=2-1"])
 async def test_a_range_outside_of_the_blob(client, asked):
     digest = await client.put_blob("a/b", CONTENT)
     answer = await client.get(f"/v2/a/b/blobs/{digest}", Range=asked)
@@ -65,7 +65,7 @@ async def test_a_range_outside_of_the_blob(client, asked):
     assert answer.headers["Content-Range"] == "bytes */100000"
 
 
-@pytest.mark.parametrize("asked", ["bytes=2-1", "lines=0-1", "bytes=0-1,5-6", "bytes=-", "nonsense"])
+@pytest.mark.parametrize("asked", ["lines=0-1", "bytes=0-1,5-6", "bytes=-", "nonsense"])
 async def test_what_is_no_single_range_is_answered_whole(client, asked):
     digest = await client.put_blob("a/b", CONTENT)
     answer = await client.get(f"/v2/a/b/blobs/{digest}", Range=asked)
