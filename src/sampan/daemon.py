@@ -343,7 +343,7 @@ class Daemon:
     def _runtime_deleted(self, process_id: str, error: str | None) -> None:
         container = self.table.get(process_id) or self.lifecycle.leaving.get(process_id)
         if container is not None:
-            container.idle.set()
+            container.deleted.set()
         if error:
             log.warning("the runtime could not clear up %s: %s", process_id, error)
 

@@ -461,9 +461,16 @@ class Launcher:
     # the end
 
     async def settle(self, container: Container) -> None:
-        """The exit is written down: forget it, and give back the network."""
-        await self._forget(container.id)
-        await self.network.detach(container.id)
+        """The exit is written down: give back the network; when the runtime is done with it, so is the monitor.
+
+        Until then the monitor keeps it, so that a successor would finish what the runtime was at.
+        """
+        try:
+            await self.network.detach(container.id)
+        finally:
+            await container.deleted.wait()
+            await self._forget(container.id)
+            container.at_rest()
 
     async def discard(self, container: Container, volumes: bool) -> None:
         """The row is gone: remove everything else."""

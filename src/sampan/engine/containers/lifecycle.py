@@ -65,7 +65,8 @@ class Launcher(Protocol):
         """Send a signal to the container's first process."""
 
     async def settle(self, container: Container) -> None:
-        """After an exit was written down: the monitor may forget it, the network is released."""
+        """After an exit was written down: the network is released, and once the runtime has nothing left of the
+        process the monitor forgets it; then the container is at rest."""
 
     async def discard(self, container: Container, volumes: bool) -> None:
         """After the row is gone: snapshot, files, and with `volumes` the anonymous volumes."""
@@ -116,12 +117,12 @@ class Lifecycle:
         if state.running:
             raise NotModified(f"container {container.name} is running already")
         await container.idle.wait()
-        container.idle.clear()
+        container.at_work()
         container.starting = True
         try:
             started = await self._launcher.launch(container)
         except BaseException as failure:
-            container.idle.set()
+            container.at_rest()
             if isinstance(failure, StartFailed):
                 await self._start_failed(container, failure)
             raise

@@ -72,11 +72,13 @@ class Recovery:
                 self.lifecycle.process_exited(container, Exit(None, False, now()))
             return
         if not info.deleted:
-            container.idle.clear()
+            container.at_work()
         if not container.running and info.started_at > record.state.finished_at:
             record.state = transitions.started(record.state, info.pid, info.start_time, info.started_at)
             await self.table.save(container)
-        if info.state == "exited":
+        if info.state == "exited" and not container.running:
+            self.tasks.spawn(self.launcher.settle(container), "settle")
+        elif info.state == "exited":
             self.lifecycle.process_exited(container, exit_of(info))
         else:
             container.record.state.status = "paused" if self.launcher.is_frozen(record) else "running"

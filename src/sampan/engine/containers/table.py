@@ -21,10 +21,14 @@ from sampan.store.db import Database
 
 @dataclass(eq=False)
 class Container:
-    """A container as the daemon holds it: the record, and what lives only as long as the daemon."""
+    """A container as the daemon holds it: the record, and what lives only as long as the daemon.
+
+    `deleted` is set while the runtime has nothing of it, `idle` once the monitor has forgotten its last process too.
+    """
 
     record: ContainerRecord
     queue: asyncio.Lock = field(default_factory=asyncio.Lock)
+    deleted: asyncio.Event = field(default_factory=asyncio.Event)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     exited: list[asyncio.Future[int]] = field(default_factory=list)
     removed: list[asyncio.Future[int]] = field(default_factory=list)
@@ -39,7 +43,17 @@ class Container:
     restarting: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
+        self.at_rest()
+
+    def at_rest(self) -> None:
+        """Nothing runs and nothing is left of what ran."""
+        self.deleted.set()
         self.idle.set()
+
+    def at_work(self) -> None:
+        """A process is there, or about to be."""
+        self.deleted.clear()
+        self.idle.clear()
 
     @property
     def id(self) -> str:

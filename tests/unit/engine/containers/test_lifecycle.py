@@ -39,7 +39,7 @@ class Pretender:
 
     async def settle(self, container):
         self.calls.append("settle")
-        container.idle.set()
+        container.at_rest()
 
     async def discard(self, container, volumes):
         self.calls.append(("discard", volumes))
