@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import secrets
 import time
-import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
+from rig.buckets import in_new_bucket, serving_buckets
 from sampan.errors import Conflict, DataLoss, NotFound
 from sampan.http import FileBody
 from sampan.oci.digest import Digest, digest_of
 from sampan.registry.storage import ABSENT, Storage
 from sampan.registry.storage.filesystem import FileStorage
-from sampan.registry.storage.s3 import S3Settings, S3Storage
 
 
 @dataclass
@@ -34,30 +32,15 @@ Factory = Callable[[], Storage]
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """The address of an S3 server (moto's) on loopback."""
-    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3_storage(s3_server) -> Factory:
-    """Storages in a bucket of their own."""
-    bucket = f"b-{secrets.token_hex(6)}"
-    with urllib.request.urlopen(urllib.request.Request(f"{s3_server}/{bucket}", method="PUT")) as reply:
-        assert reply.status == 200
-    settings = S3Settings(bucket, "some/prefix", s3_server, access_key_id="x", secret_access_key="y")
-    return lambda: S3Storage(settings)
+    with serving_buckets() as address:
+        yield address
 
 
 @pytest.fixture(params=["filesystem", "s3"])
 def factory(request, tmp_path) -> Factory:
     if request.param == "filesystem":
         return lambda: FileStorage(tmp_path / "root")
-    pytest.importorskip("obstore", reason="the extra s3 is not installed")
-    return request.getfixturevalue("s3_storage")
+    return in_new_bucket(request.getfixturevalue("s3_server"))
 
 
 @pytest.fixture
