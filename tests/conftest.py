@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from rig.care import load, remove_containers, stop_and_check
+from rig.care import load, remove_containers, started, stop_and_check
 from rig.docker_cli import DockerCli
 from rig.engines import (
     GENUINE_MAJOR,
@@ -73,8 +73,7 @@ def genuine(peers: None) -> Iterator[Engine]:
     version = peer_version("docker.io")
     if not version.startswith(f"{GENUINE_MAJOR}."):
         pytest.skip(f"the genuine dockerd is {version}; expectations are of {GENUINE_MAJOR}")
-    daemon = GenuineDockerd()
-    daemon.start()
+    daemon = started(GenuineDockerd())
     yield daemon
     daemon.close()
 
@@ -83,8 +82,7 @@ def genuine(peers: None) -> Iterator[Engine]:
 def sampand() -> Iterator[Sampand]:
     if os.geteuid() != 0:
         pytest.skip("needs root and a real kernel")
-    daemon = Sampand()
-    daemon.start()
+    daemon = started(Sampand())
     yield daemon
     stop_and_check(daemon)
 
@@ -92,8 +90,7 @@ def sampand() -> Iterator[Sampand]:
 @pytest.fixture
 def fresh_sampand() -> Iterator[Sampand]:
     """A sampand for one test, for those that kill it."""
-    daemon = Sampand()
-    daemon.start()
+    daemon = started(Sampand())
     load(daemon)
     yield daemon
     stop_and_check(daemon)

@@ -67,7 +67,7 @@ def test_an_attached_client_sees_the_rest(fresh_sampand):
             while piece := connection.recv(1 << 16):
                 data += piece
         assert storm.check_numbers(storm.unframed(data), "the attached client") == 2000
-        assert storm.state(client, "talker")["ExitCode"] == 9
+        assert client.post("/containers/talker/wait").json()["StatusCode"] == 9
 
 
 def test_exec_and_start_work_right_after(fresh_sampand):

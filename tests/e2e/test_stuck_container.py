@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rig import storm
-from rig.care import load, stop_and_check
+from rig.care import load, started, stop_and_check
 from rig.engines import Sampand
 from rig.ramdisk import RamDisk
 
@@ -87,8 +87,7 @@ def slow_runtime(tmp_path):
 
 
 def test_a_runtime_that_hangs(slow_runtime, tmp_path):
-    engine = Sampand(flags=(f"--add-runtime=slow={slow_runtime}",))
-    engine.start()
+    engine = started(Sampand(flags=(f"--add-runtime=slow={slow_runtime}",)))
     load(engine)
     try:
         with engine.client() as client:

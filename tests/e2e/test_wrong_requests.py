@@ -156,7 +156,6 @@ QUERIES = [
     "DELETE /images/..%2Fx",
     "POST /images/busybox/tag?repo=%00",
     "POST /images/busybox/tag?repo=..%2Fx",
-    "POST /images/create?fromSrc=garbage",
     "GET /images/get?names=%00",
     'GET /images/json?filters={"nonesuch":["x"]}',
     "GET /events?since=x",

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from rig import image, leaks
 from rig.engines import Engine, Sampand
+
+EngineKind = TypeVar("EngineKind", bound=Engine)
+
+
+def started(engine: EngineKind) -> EngineKind:
+    """Start an engine; one that does not come up is cleared away, and the error says how its log ends."""
+    try:
+        engine.start()
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
 def load(engine: Engine, archive: bytes | None = None) -> None:

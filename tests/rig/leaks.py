@@ -88,13 +88,20 @@ def settled(engine: Sampand, seconds: float = 10) -> list[str]:
 
 
 def ends(pid: int | None, seconds: float = 15) -> bool:
-    """Wait until a process is gone; False when it isn't."""
+    """Wait until a process has ended, whether or not it was reaped; False when it hasn't."""
     deadline = time.monotonic() + seconds
-    while pid is not None and Path(f"/proc/{pid}").exists():
+    while pid is not None and lives(pid):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
     return True
+
+
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
 
 
 def remove_cgroups(engine: Sampand) -> None:
