@@ -93,13 +93,13 @@ def test_a_runtime_that_hangs(slow_runtime, tmp_path):
         with engine.client() as client:
             storm.create(client, "stuck", "sh", "-c", "exit 3", HostConfig={"Runtime": "slow"})
             (tmp_path / "hold").touch()
-            starter, started = in_background(engine, "POST", "/containers/stuck/start")
+            starter, answered = in_background(engine, "POST", "/containers/stuck/start")
             for _ in range(3):
                 others_work(engine)
-            assert not started
+            assert not answered
             (tmp_path / "hold").unlink()
             starter.join(60)
-            assert started == [204]
+            assert answered == [204]
             assert client.post("/containers/stuck/wait").json()["StatusCode"] == 3
     finally:
         stop_and_check(engine)
