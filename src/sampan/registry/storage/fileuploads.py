@@ -37,6 +37,8 @@ _BATCH = 1 << 19
 """Bytes that are worth a hop to a thread."""
 _MOST_HELD = 4 << 20
 """Bytes that may wait for the thread before the client is held back."""
+_WINDOW = 16 << 20
+"""Bytes after which they are synced while more come, so that the sync at the end finds little to do."""
 _CHUNK = 1 << 20
 _REMEMBERED = 1024
 _PATIENCE = 5.0
@@ -112,6 +114,42 @@ class _Writer:
         self.progress.offset += len(data)
 
 
+class _Feed:
+    """Hands pieces to a thread that writes them, while more come; and now and then to one that syncs them."""
+
+    def __init__(self, writer: _Writer, threads: Executor) -> None:
+        self._writer = writer
+        self._threads = threads
+        self._batch: list[bytes] = []
+        self._size = self._unsynced = 0
+        self._writing: asyncio.Future[None] | None = None
+        self._syncing: asyncio.Future[None] | None = None
+
+    async def take(self, piece: bytes) -> None:
+        """Take a piece; waits while the thread is too far behind."""
+        self._batch.append(piece)
+        self._size += len(piece)
+        if self._size < (_BATCH if self._writing is None or self._writing.done() else _MOST_HELD):
+            return
+        if self._writing is not None:
+            await self._writing
+        self._unsynced += self._size
+        batch, self._batch, self._size = self._batch, [], 0
+        self._writing = self._run(lambda: self._writer.write(batch))
+        if self._unsynced >= _WINDOW and (self._syncing is None or self._syncing.done()):
+            self._syncing, self._unsynced = self._run(self._writer.sync), 0
+
+    async def finish(self) -> None:
+        """Write what is left; to be called also when the pieces ended early."""
+        for running in (self._writing, self._syncing):
+            if running is not None:
+                await asyncio.shield(running)
+        await asyncio.shield(self._run(lambda: self._writer.write(self._batch)))
+
+    def _run(self, work: Callable[[], None]) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
 class FileUploads:
     """The uploads in one folder."""
 
@@ -160,7 +198,12 @@ class FileUploads:
         try:
             if offset is not None and offset != writer.progress.offset:
                 raise Conflict(f"the upload stands at {writer.progress.offset}, not at {offset}")
-            await self._take(writer, pieces)
+            feed = _Feed(writer, self._threads)
+            try:
+                async for piece in pieces:
+                    await feed.take(piece)
+            finally:
+                await feed.finish()
         finally:
             self._remember(id, writer.progress)
             writer.close()
@@ -169,27 +212,6 @@ class FileUploads:
     async def commit(self, id: str, digest: Digest, adopt: Callable[[Path], None]) -> int:
         """See Storage; `adopt` moves the verified file to its place."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._commit, id, digest, adopt)
-
-    async def _take(self, writer: _Writer, pieces: AsyncIterator[bytes]) -> None:
-        """Write batches in a thread while further pieces come; at an error what came is written first."""
-        run = asyncio.get_running_loop().run_in_executor
-        batch: list[bytes] = []
-        size = 0
-        writing: asyncio.Future[None] | None = None
-        try:
-            async for piece in pieces:
-                batch.append(piece)
-                size += len(piece)
-                if size >= (_BATCH if writing is None or writing.done() else _MOST_HELD):
-                    if writing is not None:
-                        await writing
-                    writing = run(self._threads, writer.write, batch)
-                    batch, size = [], 0
-        finally:
-            if writing is not None:
-                await asyncio.shield(writing)
-            if batch:
-                await asyncio.shield(run(self._threads, writer.write, batch))
 
     def _commit(self, id: str, digest: Digest, adopt: Callable[[Path], None]) -> int:
         writer = self._writer(id)
