@@ -33,12 +33,14 @@ from sampan.engine.containers.create import Creator
 from sampan.engine.containers.execs import Execs
 from sampan.engine.containers.freezing import Freezing
 from sampan.engine.containers.groups import Groups
+from sampan.engine.containers.health import HealthChecks
 from sampan.engine.containers.launcher import Launcher, RuntimeSettings, exit_of
 from sampan.engine.containers.layers import ContainerLayers
 from sampan.engine.containers.lifecycle import Lifecycle
 from sampan.engine.containers.logreading import LogReading
 from sampan.engine.containers.merge import Defaults
 from sampan.engine.containers.observing import Observing
+from sampan.engine.containers.probing import Prober
 from sampan.engine.containers.recovery import Recovery
 from sampan.engine.containers.rootfs import Rootfs
 from sampan.engine.containers.roots import Roots
@@ -202,6 +204,15 @@ class Daemon:
             self.table, self.launcher, self._container_event, self.tasks, thaw=self.freezing.thaw
         )
         self.execs = Execs(self.table, self.launcher, self._container_event)
+        self.health = HealthChecks(
+            self.table,
+            Prober(self.execs, self.launcher.kill_process),
+            self._container_event,
+            self.tasks,
+            lambda container: self.lifecycle.restart(container, None, None),
+        )
+        self.lifecycle.on_started.append(self.health.begin)
+        self.lifecycle.on_exited.append(self.health.end)
         self.containers = self._containers()
         self.system = System(self._system_facts(), self._counts, lambda: self.events.listeners)
         backends = Backends(
@@ -295,6 +306,7 @@ class Daemon:
         await self.server.close(grace=1.0)
         if not self.config.live_restore:
             await self._stop_containers()
+        self.health.close()
         await self.tasks.drain(2.0)
         running = any(container.running for container in self.table)
         await self._leave_monitor(running)

@@ -154,6 +154,17 @@ class Execs:
             raise
         run.pid = started.pid
 
+    async def launch(self, run: Exec, channel: Channel) -> None:
+        """Run it for the daemon itself, with its output to `channel`. Raises SampanError."""
+        run.started = True
+        await self._launch(run, channel, None)
+
+    def drop(self, run: Exec) -> None:
+        """Forget an ended command."""
+        self._execs.pop(run.id, None)
+        if run.id in run.container.execs:
+            run.container.execs.remove(run.id)
+
     def process_exited(self, exec_id: str, exit: Exit) -> bool:
         """The monitor's news of a command; False when it is none of ours."""
         run = self._execs.get(exec_id)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sampan.wire.containers import ContainerConfig, HostConfig, MountPoint, NetworkingConfig
+from sampan.wire.containers import ContainerConfig, Health, HostConfig, MountPoint, NetworkingConfig
 
 
 class State(msgspec.Struct, kw_only=True):
@@ -33,7 +33,7 @@ class State(msgspec.Struct, kw_only=True):
     finished_at: int = 0
     stopped_by_hand: bool = False
     restart_count: int = 0
-    health: str = ""
+    health_report: Health | None = None
 
     @property
     def running(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from sampan.engine.containers import listing, names, render
@@ -29,7 +29,6 @@ from sampan.wire.containers import (
     ContainerSummary,
     CreateRequest,
     CreateResponse,
-    Health,
     NetworkSettings,
     PruneReport,
     WaitResponse,
@@ -129,7 +128,6 @@ class Containers:
     emit: Callable[..., None]
     ancestors: Callable[[str], set[str]]
     image_name: Callable[[str, str], str]
-    healths: dict[str, Health] = field(default_factory=dict)
 
     # making and reading
 
@@ -157,7 +155,7 @@ class Containers:
         return listing.select(listed, all, limit, filters, self.ancestors)
 
     def _listed(self, container: Container) -> listing.Listed:
-        health = self.healths.get(container.id)
+        health = container.record.state.health_report
         return listing.Listed(
             container.record, self._status(container), health.status if health else "", self.networks.names(container)
         )
@@ -169,7 +167,7 @@ class Containers:
         return render.render_summary(
             record,
             item.status,
-            self.healths.get(record.id),
+            record.state.health_report,
             self.image_name(record.image_name, record.image_id),
             self.networks.endpoints(record.id, record.host_config.network_mode),
             settings.ports or {},
@@ -182,7 +180,7 @@ class Containers:
         """GET /containers/{id}/json."""
         container = self.table.find(ref)
         state = render.render_state(
-            container.record.state, container.removing, container.dead, self.healths.get(container.id)
+            container.record.state, container.removing, container.dead, container.record.state.health_report
         )
         document = render.render_inspect(
             container.record,

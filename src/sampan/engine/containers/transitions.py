@@ -27,6 +27,9 @@ def started(state: State, pid: int, pid_start_time: int, at: int) -> State:
         oom_killed=False,
         started_at=at,
         stopped_by_hand=False,
+        health_report=_replace(state.health_report, status="starting", failing_streak=0)
+        if state.health_report
+        else None,
     )
 
 
@@ -46,7 +49,7 @@ def exited(state: State, exit_code: int, oom_killed: bool, at: int, error: str =
         oom_killed=oom_killed,
         finished_at=at,
         error=error,
-        health="",
+        health_report=_replace(state.health_report, status="unhealthy") if state.health_report else None,
     )
 
 
