@@ -6,7 +6,6 @@ any error           errors.failure, one JSON document
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -57,9 +56,7 @@ class RegistryApp:
         except ClientGone:
             _note(request, user, 499, 0, begun)
             raise
-        except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        except Exception as error:
             reply = errors.reply(errors.failure(error, f"{request.method} {request.path}"))
         reply.headers = {**_VERSION, **reply.headers}
         _note(request, user, reply.status, _size(reply), begun)
