@@ -33,8 +33,9 @@ class Live:
 
     def handed_over(self) -> tuple[Message, Files]:
         """The request to adopt it, and its descriptors. Of an ended one only the runtime's delete is left to do."""
-        channels = [{"channel": number, **channel.wants} for number, channel in self.channels.items()]
-        files = {f"channel{number}": channel.far.fileno() for number, channel in self.channels.items()}
+        attached = {number: channel for number, channel in self.channels.items() if not channel.closed}
+        channels = [{"channel": number, **channel.wants} for number, channel in attached.items()]
+        files = {f"channel{number}": channel.far.fileno() for number, channel in attached.items()}
         record = {**self.record, "log": None} if self.info.state == "exited" else self.record
         return {"record": record, "facts": asdict(self.info), "channels": channels}, self.files | files
 

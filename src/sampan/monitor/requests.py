@@ -113,6 +113,11 @@ class Channel:
         self.socket, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.setblocking(False)
 
+    @property
+    def closed(self) -> bool:
+        """Detached, perhaps before its process was there."""
+        return self.far.fileno() < 0
+
     def close(self) -> None:
         """Detach; harmless when done already."""
         self.socket.close()
