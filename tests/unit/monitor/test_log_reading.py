@@ -54,11 +54,10 @@ def test_rotated_and_compressed_files_are_read_in_order(tmp_path, driver):
 @DRIVERS
 def test_streams_and_frames(tmp_path, driver):
     log = tmp_path / "log"
-    write(log, driver, (1, b"a\n", 1), (1, b"b\n", 2), (2, b"c\n", 3), (1, b"d\n", 4))
-    assert read(log, driver, stderr=False) == b"a\nb\nd\n"
-    assert read(log, driver, raw=False) == (
-        FRAME.pack(1, 4) + b"a\nb\n" + FRAME.pack(2, 2) + b"c\n" + FRAME.pack(1, 2) + b"d\n"
-    )
+    write(log, driver, (1, b"a\n\nb\n", 1), (2, b"c\n", 3), (1, b"d", 4))
+    assert read(log, driver, stderr=False) == b"a\n\nb\nd"
+    lines = [(1, b"a\n"), (1, b"\n"), (1, b"b\n"), (2, b"c\n"), (1, b"d")]
+    assert read(log, driver, raw=False) == b"".join(FRAME.pack(stream, len(line)) + line for stream, line in lines)
 
 
 @DRIVERS
@@ -174,3 +173,8 @@ async def test_following_with_tail_zero_gives_only_news(tmp_path):
     assert await first == b"new\n"
     ended.set()
     await stream.aclose()
+
+
+async def test_following_a_removed_log_ends(tmp_path):
+    stream = open_logs(tmp_path / "gone/log", "json-file", LogQuery(follow=True), asyncio.Event())
+    assert [batch async for batch in stream] == []

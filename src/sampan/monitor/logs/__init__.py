@@ -55,7 +55,10 @@ async def _open(path: Path, driver: str, query: LogQuery) -> LogReader:
 
 
 async def _follow(reader: LogReader, path: Path, query: LogQuery, ended: asyncio.Event) -> AsyncGenerator[bytes, None]:
-    news = _News(path, ended)
+    try:
+        news = _News(path, ended)
+    except FileNotFoundError:
+        return  # removed with its container
     try:
         over = False
         while not over and not reader.done:
@@ -80,7 +83,11 @@ class _News:
     def __init__(self, path: Path, ended: asyncio.Event) -> None:
         self._wake = asyncio.Event()
         self._inotify = inotify.Inotify()
-        self._inotify.watch(path.parent, inotify.MODIFY | inotify.CREATE | inotify.MOVED_TO)
+        try:
+            self._inotify.watch(path.parent, inotify.MODIFY | inotify.CREATE | inotify.MOVED_TO)
+        except OSError:
+            self._inotify.close()
+            raise
         asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._wake.set)
         self._ended = asyncio.ensure_future(ended.wait())
         self._ended.add_done_callback(lambda _: self._wake.set())

@@ -26,6 +26,32 @@ class LogQuery:
     raw: bool = False
 
 
+class _Heads(dict[int, bytes]):
+    """The frame headers of lines of one stream, by the line's length without its newline."""
+
+    def __init__(self, stream: int) -> None:
+        self._stream = stream
+
+    def __missing__(self, length: int) -> bytes:
+        if len(self) >= _KEPT_HEADS:
+            self.clear()
+        head = self[length] = FRAME.pack(self._stream, length + 1)
+        return head
+
+
+_KEPT_HEADS = 4096
+_HEADS = {STDOUT: _Heads(STDOUT), STDERR: _Heads(STDERR)}
+
+
+def frame_lines(stream: int, text: bytes) -> bytes:
+    """`text` with each of its lines framed, as clients that take a frame for a line expect."""
+    heads = _HEADS[stream]
+    *lines, rest = text.split(b"\n")
+    lines = [heads[len(line)] + line for line in lines]
+    lines.append(FRAME.pack(stream, len(rest)) + rest if rest else b"")
+    return b"\n".join(lines)
+
+
 class Renderer:
     """Chooses and dresses runs; remembers for each stream whether its last line is still open."""
 
@@ -37,19 +63,14 @@ class Renderer:
         self.done = False
 
     def render(self, runs: Iterable[Run]) -> bytes:
-        """The bytes to send; consecutive runs of one stream share a frame. `done` is set once past `until_ns`."""
+        """The bytes to send, each line in a frame of its own. `done` is set once past `until_ns`."""
         parts: list[bytes] = []
-        stream, texts = 0, list[bytes]()
         for run in runs:
-            if not self._wanted(run):
-                if self.done:
-                    break
-                continue
-            if run.stream != stream:
-                self._frame(parts, stream, texts)
-                stream, texts = run.stream, []
-            texts.append(self._dress(run))
-        self._frame(parts, stream, texts)
+            if self._wanted(run):
+                text = self._dress(run)
+                parts.append(text if self._query.raw else frame_lines(run.stream, text))
+            elif self.done:
+                break
         return b"".join(parts)
 
     def _wanted(self, run: Run) -> bool:
@@ -61,13 +82,6 @@ class Renderer:
             if self._query.since_ns is not None and time_ns < self._query.since_ns:
                 return False
         return run.stream in self._streams
-
-    def _frame(self, parts: list[bytes], stream: int, texts: list[bytes]) -> None:
-        if not texts:
-            return
-        if not self._query.raw:
-            parts.append(FRAME.pack(stream, sum(map(len, texts))))
-        parts.extend(texts)
 
     def _dress(self, run: Run) -> bytes:
         """The text, with what goes before each line that begins in it."""
