@@ -28,6 +28,7 @@ from sampan import config as configuration
 from sampan.config import Config
 from sampan.daemonlog import set_up_logging
 from sampan.engine.containers.archives import Archives
+from sampan.engine.containers.committing import Committing
 from sampan.engine.containers.control import Control
 from sampan.engine.containers.create import Creator
 from sampan.engine.containers.execs import Execs
@@ -58,6 +59,7 @@ from sampan.engine.images.sources import Sources
 from sampan.engine.networks.service import Networks
 from sampan.engine.system import Counts, System, SystemFacts
 from sampan.engine.tasks import Supervisor
+from sampan.engine.usage import Usage
 from sampan.engine.volumes.service import Volumes
 from sampan.errors import Conflict, InvalidArgument, SampanError
 from sampan.images.service import Images
@@ -231,6 +233,14 @@ class Daemon:
                 Roots(self.snapshots.view, self.paths, self.run),
                 self.images.changes,
                 self._container_event,
+            ),
+            commit=Committing(self.table, self.freezing, self.images, self._container_event),
+            usage=Usage(
+                lambda: self.images.list(shared_size=True),
+                self.snapshots.layers,
+                self.containers,
+                self.volumes,
+                self.paths,
             ),
             attach=self.containers,
             execs=self.containers,

@@ -156,6 +156,8 @@ UNSPECIFIED: dict[type[msgspec.Struct], set[str]] = {
     system.Commit: {"Expected"},
     system.Runtime: {"runtimeType", "options"},
     system.Info: {"SystemStatus", "KernelMemory"},
+    # Our own.
+    disk.DiskUsage: {"Sampan"},
 }
 
 NOT_ANSWERED: dict[type[msgspec.Struct], set[str]] = {
@@ -291,5 +293,5 @@ def test_every_document_is_checked():
         for item in vars(module).values()
         if isinstance(item, type) and issubclass(item, msgspec.Struct) and item.__module__ == module.__name__
     }
-    # A header, not a body: the path stat has no definition.
-    assert declared - set(DEFINITIONS) == {containers.PathStat}
+    # A header, not a body, and a field of our own have no definition.
+    assert declared - set(DEFINITIONS) == {containers.PathStat, disk.OwnUsage}

@@ -179,8 +179,10 @@ class Images(Library):
         base = self.existing(image_id)
         image = await self._in_thread(self._commit, request, base, name)
         self._settle_later()
+        labels = request.run.labels or {}
+        self._events.emit("image", "create", image.id, {**labels, "name": image.id})
         if name is not None:
-            self._events.emit("image", "tag", image.id, {**(request.run.labels or {}), "name": name.familiar})
+            self._events.emit("image", "tag", image.id, {**labels, "name": name.familiar})
         return image.id
 
     def changes(self, key: str) -> Sequence[Change]:

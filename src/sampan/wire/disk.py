@@ -25,6 +25,16 @@ class BuildCache(Document, kw_only=True, rename=pascal(id="ID")):
     usage_count: Int = always(0)
 
 
+class OwnUsage(Document, kw_only=True, rename=pascal()):
+    """What no field of docker's names, in allocated bytes: content as received, what the file system takes beyond the
+    bytes of unpacked files, logs, and the database."""
+
+    blobs: Int = always(0)
+    overhead: Int = always(0)
+    logs: Int = always(0)
+    database: Int = always(0)
+
+
 class DiskUsage(Document, kw_only=True, rename=pascal()):
     """Answer of GET /system/df; bytes. A part that was not asked for is None."""
 
@@ -33,6 +43,7 @@ class DiskUsage(Document, kw_only=True, rename=pascal()):
     containers: list[ContainerSummary] | None = always_new(list)
     volumes: list[Volume] | None = always_new(list)
     build_cache: list[BuildCache] | None = always_new(list)
+    sampan: OwnUsage | None = None
 
 
 class BuildPruneReport(Document, kw_only=True, rename=pascal()):

@@ -1,0 +1,149 @@
+"""GET /system/df: what images, containers and volumes take.
+
+LayersSize + SizeRw of the containers + Size of the volumes     bytes of files, as docker counts them
+Sampan.Blobs                                                    compressed layers and other content as received
+Sampan.Overhead                                                 what the file system takes beyond the files' bytes
+─────────────────────────────────────────────────────────       together: what `du` says of blobs/, snapshots/
+                                                                and volumes/
+Sampan.Logs, Sampan.Database                                    what no other field can name
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from sampan.store.paths import DataPaths
+from sampan.wire.containers import ContainerSummary
+from sampan.wire.disk import DiskUsage, OwnUsage
+from sampan.wire.images import ImageSummary
+from sampan.wire.volumes import Volume
+
+_BLOCK = 512
+
+
+class Layer(Protocol):
+    """A committed layer: bytes of its files, and where they are. It never changes."""
+
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def fs(self) -> Path: ...
+
+
+class ContainerUsage(Protocol):
+    """What is asked of the containers."""
+
+    async def list_with_sizes(
+        self, all: bool, limit: int, filters: dict[str, list[str]]
+    ) -> Sequence[ContainerSummary]: ...
+
+
+class VolumeUsage(Protocol):
+    """What is asked of the volumes."""
+
+    async def usage(self) -> Sequence[Volume]: ...
+
+
+@dataclass
+class Usage:
+    """One per daemon. `images` gives the rows of a list with shared sizes, `layers` all layers; both block.
+
+    What a layer allocates is looked at once: it never changes.
+    """
+
+    images: Callable[[], Sequence[ImageSummary]]
+    layers: Callable[[], Sequence[Layer]]
+    containers: ContainerUsage
+    volumes: VolumeUsage
+    paths: DataPaths
+    _allocated: dict[int, int] = field(default_factory=dict)
+
+    async def disk_usage(self, kinds: Collection[str]) -> DiskUsage:
+        """The parts that `kinds` (container, image, volume, build-cache) name; ours only with all of them."""
+        found = DiskUsage(images=None, containers=None, volumes=None, build_cache=None)
+        if "image" in kinds:
+            found.images = list(await asyncio.to_thread(self.images))
+            found.layers_size = sum(layer.size for layer in self.layers())
+        if "container" in kinds:
+            found.containers = list(await self.containers.list_with_sizes(True, 0, {}))
+        if "volume" in kinds:
+            found.volumes = list(await self.volumes.usage())
+        if "build-cache" in kinds:
+            found.build_cache = []
+        if {"image", "container", "volume"} <= set(kinds):
+            found.sampan = await asyncio.to_thread(self._own, _named(found))
+        return found
+
+    def _own(self, named: int) -> OwnUsage:
+        paths = self.paths
+        layers = {layer.fs.parent: layer.id for layer in self.layers()}
+        unpacked = sum(self._layer(layers.get(folder), folder) for folder in _entries(paths.snapshots))
+        unpacked += _size(paths.snapshots)
+        return OwnUsage(
+            blobs=allocated(paths.blobs),
+            overhead=max(0, unpacked + allocated(paths.volumes) - named),
+            logs=allocated(paths.containers),
+            database=sum(_size(path) for path in paths.root.glob(f"{paths.database.name}*")),
+        )
+
+    def _layer(self, identity: int | None, folder: Path) -> int:
+        if identity is None:
+            return allocated(folder)
+        if identity not in self._allocated:
+            self._allocated[identity] = allocated(folder)
+        return self._allocated[identity]
+
+
+def _named(found: DiskUsage) -> int:
+    """The bytes that docker's own fields name."""
+    volumes = sum(volume.usage_data.size for volume in found.volumes or () if volume.usage_data)
+    return found.layers_size + volumes + sum(container.size_rw for container in found.containers or ())
+
+
+def allocated(top: Path) -> int:
+    """Bytes that the file system gave to a tree, each inode once. What vanishes meanwhile does not count. Blocks."""
+    seen: set[tuple[int, int]] = set()
+    total, pending = _size(top), [top]
+    while pending:
+        for entry in _scan(pending.pop()):
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(Path(entry.path))
+            elif status.st_nlink > 1:
+                inode = (status.st_dev, status.st_ino)
+                if inode in seen:
+                    continue
+                seen.add(inode)
+            total += status.st_blocks * _BLOCK
+    return total
+
+
+def _scan(folder: Path) -> Iterable[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return ()
+
+
+def _entries(folder: Path) -> list[Path]:
+    return [Path(entry.path) for entry in _scan(folder)]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_blocks * _BLOCK
+    except OSError:
+        return 0
