@@ -28,6 +28,7 @@ from sampan import config as configuration
 from sampan.config import Config
 from sampan.daemonlog import set_up_logging
 from sampan.engine.containers.archives import Archives
+from sampan.engine.containers.bundles import Bundles, RuntimeSettings
 from sampan.engine.containers.committing import Committing
 from sampan.engine.containers.control import Control
 from sampan.engine.containers.create import Creator
@@ -35,7 +36,7 @@ from sampan.engine.containers.execs import Execs
 from sampan.engine.containers.freezing import Freezing
 from sampan.engine.containers.groups import Groups
 from sampan.engine.containers.health import HealthChecks
-from sampan.engine.containers.launcher import Launcher, RuntimeSettings, exit_of
+from sampan.engine.containers.launcher import Launcher, exit_of
 from sampan.engine.containers.layers import ContainerLayers
 from sampan.engine.containers.lifecycle import Lifecycle
 from sampan.engine.containers.logreading import LogReading
@@ -196,11 +197,9 @@ class Daemon:
             self.rootfs,
             self.networks,
             self.volumes,
-            self.paths,
-            self.run,
-            self._runtime_settings(),
+            Bundles(self.table, self.snapshots, self.paths, self.run, self._runtime_settings()),
         )
-        self.groups = Groups(self.host.cgroups, self.launcher.cgroup_path)
+        self.groups = Groups(self.host.cgroups, self.launcher.bundles.cgroup_path)
         self.freezing = Freezing(self.table, self.groups, self._container_event)
         self.lifecycle = Lifecycle(
             self.table, self.launcher, self._container_event, self.tasks, thaw=self.freezing.thaw
@@ -443,7 +442,7 @@ class Daemon:
         return Remote(settings)
 
     def _system_facts(self) -> SystemFacts:
-        settings = self.launcher.settings
+        settings = self.launcher.bundles.settings
         return SystemFacts(
             id=_daemon_id(self.paths.root),
             host=self.host,

@@ -101,7 +101,7 @@ class Recovery:
 
     def _sweep_files(self) -> None:
         known = {container.id for container in self.table}
-        for folder in (self.launcher.run.bundles, self.launcher.paths.containers):
+        for folder in (self.launcher.bundles.run.bundles, self.launcher.bundles.paths.containers):
             for entry in folder.iterdir() if folder.is_dir() else ():
                 if entry.name not in known:
                     self.launcher.remove_files(entry.name)
