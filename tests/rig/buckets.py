@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,13 +17,18 @@ from sampan.registry.storage import Storage
 def serving_buckets() -> Iterator[str]:
     """The address of an S3 server (moto's); skips the test where there is none."""
     pytest.importorskip("obstore", reason="the extra s3 is not installed")
-    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
+    moto = pytest.importorskip("moto.server", reason="moto is not installed")
+    from werkzeug.serving import make_server
+
+    # One request at a time: between threads moto's conditional writes are not atomic, as a bucket's are.
+    server = make_server("127.0.0.1", 0, moto.DomainDispatcherApplication(moto.create_backend_app), threaded=False)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
     try:
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
-        server.stop()
+        server.shutdown()
+        thread.join()
 
 
 def in_new_bucket(address: str) -> Callable[[], Storage]:
