@@ -5,10 +5,8 @@ Reads go to the mirrors first, where there are any, and on to the next place whe
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -16,6 +14,20 @@ import aiohttp
 import msgspec
 
 from sampan.errors import Conflict, DataLoss, InvalidArgument, NotFound, SampanError, Upstream
+from sampan.images.remote.answers import (
+    Catalog,
+    Referring,
+    RemoteManifest,
+    TagList,
+    UploadPlace,
+    declared_type,
+    decoded,
+    named,
+    next_page,
+    referrers_tag,
+    start_of,
+    verified_digest,
+)
 from sampan.images.remote.auth import CATALOG, Scope
 from sampan.images.remote.connection import Body, Connection
 from sampan.oci import mediatypes
@@ -37,32 +49,6 @@ ACCEPTED = ", ".join(
 )
 BINARY = "application/octet-stream"
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class RemoteManifest:
-    """A manifest as a registry has it; verified. `content` is empty where only its fields were asked for."""
-
-    digest: Digest
-    media_type: str
-    size: int
-    content: bytes = b""
-
-
-@dataclass(frozen=True)
-class UploadPlace:
-    """Where the next bytes of an upload go, and how many are there."""
-
-    url: str
-    offset: int = 0
-
-
-class _Tags(msgspec.Struct):
-    tags: list[str] | None = None
-
-
-class _Repositories(msgspec.Struct):
-    repositories: list[str] | None = None
 
 
 Places = Callable[[], Awaitable[list[Connection]]]
@@ -98,7 +84,7 @@ class RegistryClient:
         async with connection.request(
             "PUT", place, what, scopes=self._push, headers=headers, body=content, accept=(200, 201)
         ) as reply:
-            digest = _digest_of(content, reply, reference)
+            digest = verified_digest(content, reply, reference)
             handled = "OCI-Subject" in reply.headers
         if not handled:
             await self._note_referrer(content, media_type, digest)
@@ -109,7 +95,7 @@ class RegistryClient:
         await self._delete_at(f"/v2/{self.name}/manifests/{reference}", f"deleting {reference}")
 
     async def _manifest(self, connection: Connection, reference: str, method: str) -> RemoteManifest:
-        what = _named(self.reference, reference)
+        what = named(self.reference, reference)
         place = f"/v2/{self.name}/manifests/{reference}"
         headers = {"Accept": ACCEPTED}
         async with connection.request(method, place, what, scopes=self._pull, headers=headers) as reply:
@@ -120,8 +106,8 @@ class RegistryClient:
                 if not told:
                     return await self._manifest(connection, reference, "GET")
                 return RemoteManifest(parse_digest(told), media_type, int(reply.headers.get("Content-Length", 0)))
-            digest = _digest_of(content, reply, reference)
-        return RemoteManifest(digest, _declared_type(content, media_type), len(content), content)
+            digest = verified_digest(content, reply, reference)
+        return RemoteManifest(digest, declared_type(content, media_type), len(content), content)
 
     # blobs
 
@@ -157,7 +143,7 @@ class RegistryClient:
 
         reply = await self._anywhere(ask)
         try:
-            yield reply, _start_of(reply, offset)
+            yield reply, start_of(reply, offset)
         finally:
             reply.release()
 
@@ -249,7 +235,7 @@ class RegistryClient:
         async def ask(connection: Connection) -> list[str]:
             found: list[str] = []
             async for body in self._pages(connection, f"/v2/{self.name}/tags/list", self._pull):
-                found += _decode(body, _Tags).tags or []
+                found += decoded(body, TagList).tags or []
             return found
 
         return await self._anywhere(ask)
@@ -259,7 +245,7 @@ class RegistryClient:
         connection = await self._registry()
         found: list[str] = []
         async for body in self._pages(connection, "/v2/_catalog", (CATALOG,)):
-            found += _decode(body, _Repositories).repositories or []
+            found += decoded(body, Catalog).repositories or []
         return found
 
     async def referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
@@ -269,7 +255,7 @@ class RegistryClient:
         found: list[Descriptor] = []
         try:
             async for body in self._pages(connection, f"/v2/{self.name}/referrers/{digest}{query}", self._pull):
-                found += _decode(body, Index).manifests
+                found += decoded(body, Index).manifests
         except NotFound:
             found = await self._tagged_referrers(digest)
         return [entry for entry in found if not artifact_type or entry.artifact_type == artifact_type]
@@ -279,7 +265,7 @@ class RegistryClient:
         while place:
             async with connection.request("GET", place, what, scopes=scopes) as reply:
                 yield await connection.read(reply, MANIFEST_LIMIT)
-                place = _next_page(reply)
+                place = next_page(reply)
 
     # referrers where the registry does not keep them (distribution specification, "Referrers Tag Schema")
 
@@ -291,7 +277,7 @@ class RegistryClient:
             return []
 
     async def _note_referrer(self, content: bytes, media_type: str, digest: Digest) -> None:
-        head = _decode(content, _Referrer)
+        head = decoded(content, Referring)
         if head.subject is None:
             return
         known = await self._tagged_referrers(head.subject.digest)
@@ -329,66 +315,3 @@ class RegistryClient:
         if not location:
             raise Upstream("the registry's answer does not say where the upload goes")
         return urljoin(str(reply.url), location)
-
-
-class _Referrer(msgspec.Struct, rename="camel"):
-    artifact_type: str = ""
-    subject: Descriptor | None = None
-    config: Descriptor | None = None
-    annotations: dict[str, str] | None = None
-
-
-class _Type(msgspec.Struct, rename="camel"):
-    media_type: str = ""
-
-
-def referrers_tag(digest: str) -> str:
-    """The tag under which referrers of a digest are listed."""
-    algorithm, _, value = digest.partition(":")
-    return f"{algorithm[:32]}-{value[:64]}"
-
-
-def _named(reference: Reference, wanted: str) -> str:
-    return f"{reference.familiar_name}{'@' if ':' in wanted else ':'}{wanted}"
-
-
-def _digest_of(content: bytes, reply: aiohttp.ClientResponse, reference: str) -> Digest:
-    """The content's digest, after what the caller asked for and what the registry said. Raises DataLoss."""
-    wanted = reference if ":" in reference else reply.headers.get("Docker-Content-Digest", "")
-    algorithm = wanted.partition(":")[0] or "sha256"
-    try:
-        found = Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")
-    except ValueError:
-        raise Upstream(f"the registry uses an unknown digest algorithm: {wanted}") from None
-    if wanted and found != wanted:
-        raise DataLoss(f"manifest verification failed for digest {wanted}: it is {found}")
-    return found
-
-
-def _declared_type(content: bytes, field: str) -> str:
-    """The manifest's own word for its type counts before the Content-Type field."""
-    try:
-        return msgspec.json.decode(content, type=_Type).media_type or field
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return field
-
-
-def _start_of(reply: aiohttp.ClientResponse, offset: int) -> int:
-    if reply.status != 206:
-        return 0
-    first = reply.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-    if first != str(offset):
-        raise Upstream(f"the registry sent another range than was asked for: {reply.headers.get('Content-Range')}")
-    return offset
-
-
-def _next_page(reply: aiohttp.ClientResponse) -> str:
-    following = next((link for name, link in reply.links.items() if name == "next"), None)
-    return str(following["url"]) if following else ""
-
-
-def _decode(body: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Upstream(f"the registry's answer is not understood: {error}") from None
