@@ -26,6 +26,10 @@ class Pair:
     one: Storage
     two: Storage
 
+    async def next_moment(self) -> None:
+        """Wait until a time that is noted now differs from one noted before: S3 knows whole seconds only."""
+        await asyncio.sleep(0.02 if isinstance(self.one, FileStorage) else 1.1)
+
 
 Factory = Callable[[], Storage]
 
@@ -169,7 +173,7 @@ async def test_touching_a_record_makes_it_young(pair):
     assert await pair.one.touch("k/x") is False
     await pair.one.write("k/x", b"content")
     before = await pair.one.modified("k/x")
-    await asyncio.sleep(1.1)
+    await pair.next_moment()
     assert await pair.two.touch("k/x") is True
     after = await pair.one.modified("k/x")
     assert before is not None and after is not None and after > before
@@ -218,11 +222,11 @@ async def test_blobs_are_listed_and_removed(pair):
 async def test_storing_a_blob_again_makes_it_young(pair):
     digest = await store(pair.one, b"again")
     before = await pair.one.blob(digest)
-    await asyncio.sleep(1.1)
+    await pair.next_moment()
     await store(pair.two, b"again")
     after = await pair.one.blob(digest)
     assert before is not None and after is not None and after.modified > before.modified
-    await asyncio.sleep(1.1)
+    await pair.next_moment()
     assert await pair.one.touch_blob(digest) is True
     touched = await pair.one.blob(digest)
     assert touched is not None and touched.modified > after.modified
