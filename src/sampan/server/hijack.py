@@ -8,9 +8,9 @@ from typing import Protocol
 from sampan.http import ClientGone, Duplex, Upgrade
 from sampan.server.call import Call
 from sampan.server.replies import MULTIPLEXED_STREAM, RAW_STREAM
-from sampan.server.stdcopy import Unframer
 from sampan.server.versions import Version
 from sampan.server.websocket import WebSocketDuplex
+from sampan.wire.stdcopy import Unframer
 
 
 class Stream(Protocol):

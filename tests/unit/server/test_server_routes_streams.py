@@ -11,12 +11,12 @@ import pytest
 from sampan.engine.containers.service import AttachOptions, LogOptions, LogStream
 from sampan.errors import Conflict, InvalidArgument, NotFound
 from sampan.http import Duplex, Response, Upgrade
-from sampan.server.stdcopy import STDOUT, frame
 from sampan.wire.containers import Change, PathStat, TopResponse
 from sampan.wire.events import Event
 from sampan.wire.exec import ExecInspect
 from sampan.wire.images import CommitResponse
 from sampan.wire.stats import Stats
+from sampan.wire.stdcopy import STDOUT, frame
 
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 

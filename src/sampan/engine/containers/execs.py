@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from sampan.engine.containers.detachkeys import parse_detach_keys
@@ -21,6 +22,7 @@ from sampan.engine.containers.table import Container, Table
 from sampan.engine.containers.transitions import exit_code
 from sampan.errors import Conflict, InvalidArgument, NotFound
 from sampan.monitor.client import Channel
+from sampan.wire import stdcopy
 from sampan.wire.exec import ExecCreateRequest, ExecInspect, ExecStartRequest, ProcessConfig
 
 EXIT_PATIENCE = 5.0
@@ -45,7 +47,9 @@ class Exec:
 
     @property
     def command(self) -> str:
-        return " ".join(self.request.cmd or ())
+        """As events show it: the program, a space, its arguments."""
+        program, *arguments = self.request.cmd or [""]
+        return f"{program} {' '.join(arguments)}"
 
 
 class ExecLauncher(Protocol):
@@ -53,6 +57,9 @@ class ExecLauncher(Protocol):
 
     async def launch_exec(self, run: Exec, channel: Channel | None, console_size: tuple[int, int] | None) -> Started:
         """Start it. Raises StartFailed."""
+
+    async def check_exec(self, run: Exec) -> None:
+        """Raise InvalidArgument for a user that the container does not know."""
 
     def forget_exec(self, exec_id: str) -> None:
         """The monitor may forget an ended command."""
@@ -70,7 +77,7 @@ class Execs:
         self._emit = emit
         self._execs: dict[str, Exec] = {}
 
-    def create(self, container: Container, request: ExecCreateRequest) -> str:
+    async def create(self, container: Container, request: ExecCreateRequest) -> str:
         """Remember a command to run. Raises Conflict where the container does not run, InvalidArgument."""
         check_running(container)
         if not request.cmd:
@@ -80,6 +87,8 @@ class Execs:
             if not entry or entry.startswith("="):
                 raise InvalidArgument(f"invalid environment variable: {entry}")
         run = Exec(secrets.token_hex(32), container, request, keys)
+        if request.user:
+            await self._launcher.check_exec(run)
         self._execs[run.id] = run
         container.execs.append(run.id)
         self._forget_old(container)
@@ -94,7 +103,10 @@ class Execs:
         return run
 
     async def start(self, exec_id: str, request: ExecStartRequest) -> AttachSession | None:
-        """Run it: at once when detached, else by the session that is returned. Raises NotFound, Conflict, ..."""
+        """Run it: at once when detached, else by the session that is returned. Raises NotFound, Conflict, ...
+
+        As with dockerd, `request.tty` alone decides whether the client gets bare stdout or frames.
+        """
         run = self.find(exec_id)
         if run.started:
             raise Conflict(f"exec command {run.id} has already run" if run.ended.is_set() else "exec already running")
@@ -104,14 +116,15 @@ class Execs:
         if request.detach:
             await self._launch(run, None, size)
             return None
-        return self._session(run, size)
+        return self._session(run, size, request.tty)
 
-    def _session(self, run: Exec, size: tuple[int, int] | None) -> AttachSession:
+    def _session(self, run: Exec, size: tuple[int, int] | None, raw: bool) -> AttachSession:
         wish = run.request
         failure: list[bytes] = []
 
         async def open_channel() -> Channel | None:
-            channel = Channel(stdin=wish.attach_stdin, stdout=wish.attach_stdout, stderr=wish.attach_stderr)
+            stderr = wish.attach_stderr and (wish.tty or not raw)
+            channel = Channel(stdin=wish.attach_stdin, stdout=wish.attach_stdout, stderr=stderr)
             try:
                 await self._launch(run, channel, size)
             except StartFailed as error:
@@ -129,16 +142,17 @@ class Execs:
 
         async def words() -> AsyncIterator[bytes]:
             for text in failure:
-                yield text if wish.tty else b"\x01\0\0\0" + len(text).to_bytes(4, "big") + text
+                yield text if raw else stdcopy.frame(stdcopy.STDOUT, text)
 
         return AttachSession(
-            tty=wish.tty,
+            tty=raw,
             open=open_channel,
             stdin=wish.attach_stdin,
             keys=run.keys if wish.tty else b"",
             before=words(),
             after=told,
             detached=lambda: self._tell(run, "exec_detach"),
+            reframe=_reframer(wish.tty, raw),
         )
 
     async def _launch(self, run: Exec, channel: Channel | None, size: tuple[int, int] | None) -> None:
@@ -212,11 +226,11 @@ class Execs:
         await self._launcher.resize(run.id, height, width)
 
     def running_ids(self, container: Container) -> list[str]:
-        """What inspect of the container shows."""
-        return [exec_id for exec_id in container.execs if self._execs[exec_id].running]
+        """What inspect of the container shows: commands that run or are still to run."""
+        return [exec_id for exec_id in container.execs if not self._execs[exec_id].ended.is_set()]
 
     def forget(self, container: Container) -> None:
-        """The container is gone, and its commands with it."""
+        """The container's process ended, and its commands with it: nobody can ask for them any more."""
         for exec_id in container.execs:
             self._execs.pop(exec_id, None)
         container.execs.clear()
@@ -240,6 +254,16 @@ def check_running(container: Container) -> None:
         raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
     if not container.running:
         raise Conflict(f"container {container.id} is not running")
+
+
+def _reframer(tty: bool, raw: bool) -> Callable[[bytes], bytes] | None:
+    """How output becomes what the client asked for: a terminal's is bare, that of pipes comes in frames."""
+    if tty == raw:
+        return None
+    if tty:
+        return partial(stdcopy.frame, stdcopy.STDOUT)
+    unframer = stdcopy.Unframer()
+    return lambda data: b"".join(piece for _, piece in unframer.feed(data))
 
 
 def _console_size(start: ExecStartRequest, create: ExecCreateRequest) -> tuple[int, int] | None:

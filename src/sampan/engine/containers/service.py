@@ -8,9 +8,10 @@ listing, render     reading            recovery              after a start of th
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sampan.engine.containers import listing, names, render
@@ -21,7 +22,7 @@ from sampan.engine.containers.lifecycle import Lifecycle
 from sampan.engine.containers.logs import READABLE
 from sampan.engine.containers.streams import AttachSession
 from sampan.engine.containers.table import Container, Table
-from sampan.errors import Conflict, InvalidArgument, NotImplementedYet
+from sampan.errors import Conflict, InvalidArgument, NotFound, NotImplementedYet
 from sampan.monitor.client import Channel
 from sampan.store.paths import DataPaths
 from sampan.wire.containers import (
@@ -185,7 +186,7 @@ class Containers:
         document = render.render_inspect(
             container.record,
             state,
-            self.paths.container(container.id),
+            self.paths.container(self._owner_of_files(container)),
             self.execs.running_ids(container),
             self.snapshots.graph(container),
             self.networks.settings(container),
@@ -193,6 +194,12 @@ class Containers:
         if size:
             document.size_rw, document.size_root_fs = await self.snapshots.sizes(container)
         return document
+
+    def _owner_of_files(self, container: Container) -> str:
+        """Whose hosts, hostname and resolv.conf it has: those of the container whose network it joins."""
+        mode = container.record.host_config.network_mode
+        joined = self.table.get(mode.removeprefix("container:")) if mode.startswith("container:") else None
+        return joined.id if joined else container.id
 
     # life cycle
 
@@ -211,7 +218,11 @@ class Containers:
 
     async def kill(self, ref: str, signal: str) -> None:
         """POST .../kill."""
-        await self.lifecycle.kill(self.table.find(ref), signal)
+        try:
+            container = self.table.find(ref)
+        except NotFound as error:
+            raise NotFound(f"cannot kill container: {ref}: {error}") from None
+        await self.lifecycle.kill(container, signal)
 
     async def wait(self, ref: str, condition: str) -> Awaitable[WaitResponse]:
         """POST .../wait: the first await registers, the second is the exit."""
@@ -229,14 +240,20 @@ class Containers:
         container = self.table.find(ref)
         if not new:
             raise InvalidArgument("Neither old nor new names may be empty")
-        name = names.check_name(new)
+        try:
+            name = names.check_name(new)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"Error when allocating new name: {error}") from None
         async with container.queue:
             old = container.name
             if name == old:
                 raise InvalidArgument("Renaming a container with the same name as its current name")
             if container.removing:
                 raise Conflict(f"container {old} is being removed")
-            await self.table.rename(container, name)
+            try:
+                await self.table.rename(container, name)
+            except Conflict as error:
+                raise Conflict(f"Error when allocating new name: {error}") from None
         self.emit(container, "rename", {"oldName": f"/{old}"})
 
     async def resize(self, ref: str, height: int, width: int) -> None:
@@ -262,13 +279,13 @@ class Containers:
             raise InvalidArgument("Bad parameters: you must choose at least one stream")
         return LogStream(container.record.config.tty, self._log_chunks(container, options))
 
-    def _log_chunks(self, container: Container, options: LogOptions) -> AsyncIterator[bytes]:
+    def _log_chunks(self, container: Container, options: LogOptions) -> AsyncGenerator[bytes, None]:
         driver = container.record.host_config.log_config.type
         if driver not in READABLE:
             raise NotImplementedYet(f"configured logging driver does not support reading: {driver}")
         return self._follow_log(container, options)
 
-    async def _follow_log(self, container: Container, options: LogOptions) -> AsyncIterator[bytes]:
+    async def _follow_log(self, container: Container, options: LogOptions) -> AsyncGenerator[bytes, None]:
         ended = asyncio.Event()
         exit = None
         if container.running or container.starting or container.record.state.status == "restarting":
@@ -285,7 +302,11 @@ class Containers:
                 exit.cancel()
 
     async def attach(self, ref: str, options: AttachOptions) -> AttachSession:
-        """POST .../attach. Raises Conflict for a paused or restarting container, InvalidArgument for bad keys."""
+        """POST .../attach. Raises Conflict for a paused or restarting container, InvalidArgument for bad keys.
+
+        The output so far and what follows come without a gap or a repetition: where the container runs, both from its
+        log; where it doesn't, the log up to now and then the channel, which the next start finds.
+        """
         container = self.table.find(ref)
         config = container.record.config
         keys = parse_detach_keys(options.detach_keys)
@@ -295,40 +316,50 @@ class Containers:
             raise Conflict(f"container {container.id} is {status}, {advice[status]}")
         readable = container.record.host_config.log_config.type in READABLE
         replay = options.logs and readable and (options.stdout or options.stderr)
+        past = LogOptions(options.stdout, options.stderr)
 
         async def open_channel() -> Channel | None:
+            nonlocal past
             if not options.stream:
                 return None
-            live = not replay
-            stdin = options.stdin and config.open_stdin
-            channel = Channel(stdin=stdin, stdout=options.stdout and live, stderr=options.stderr and live)
-            await self._connect(container, channel)
+            async with container.queue:
+                follow = replay and container.running
+                past = replace(past, follow=follow, until=None if follow else time.time_ns())
+                stdin = options.stdin and config.open_stdin
+                channel = Channel(
+                    stdin=stdin, stdout=options.stdout and not follow, stderr=options.stderr and not follow
+                )
+                await self._connect(container, channel)
             self.emit(container, "attach")
             return channel
 
-        log_options = LogOptions(options.stdout, options.stderr, follow=options.stream)
+        async def from_log() -> AsyncIterator[bytes]:
+            async with aclosing(self._log_chunks(container, past)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
         return AttachSession(
             tty=config.tty,
             open=open_channel,
             stdin=options.stdin and options.stream and config.open_stdin,
             keys=keys if config.tty else b"",
-            before=self._log_chunks(container, log_options) if replay else None,
+            before=from_log() if replay else None,
             detached=lambda: self.emit(container, "detach"),
         )
 
     async def _connect(self, container: Container, channel: Channel) -> None:
         """To the process that runs, or to the one that will be started."""
-        async with container.queue:
-            if container.running:
-                await self.processes.attach(container, channel)
-            else:
-                container.channels.append(channel)
+        if container.running:
+            await self.processes.attach(container, channel)
+        else:
+            container.channels = [known for known in container.channels if not known.closed]
+            container.channels.append(channel)
 
     # commands
 
     async def exec_create(self, ref: str, request: ExecCreateRequest) -> str:
         """POST .../exec."""
-        return self.execs.create(self.table.find(ref), request)
+        return await self.execs.create(self.table.find(ref), request)
 
     async def exec_start(self, exec_id: str, request: ExecStartRequest) -> AttachSession | None:
         """POST /exec/{id}/start; None when it was started detached."""

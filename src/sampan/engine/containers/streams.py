@@ -41,7 +41,7 @@ class AttachSession:
 
     `open` is called first and gives the channel (None: nothing to attach to, all was said in `before`); `before` is
     output from elsewhere (the log) that goes first; `keys` are detach keys, for a terminal; `after` is awaited when the
-    output has ended, before the connection is closed.
+    output has ended, before the connection is closed. `reframe` makes what the client takes of what the channel gives.
     """
 
     tty: bool
@@ -51,6 +51,7 @@ class AttachSession:
     before: AsyncIterator[bytes] | None = None
     after: Callable[[], Awaitable[None]] | None = None
     detached: Callable[[], None] | None = None
+    reframe: Callable[[bytes], bytes] | None = None
 
     async def run(self, duplex: Duplex) -> None:
         """Pump until the process or the client ends, or the client detaches."""
@@ -118,7 +119,7 @@ class AttachSession:
             return
         loop = asyncio.get_running_loop()
         while data := await _receive(loop, channel.socket):
-            await duplex.write(data)
+            await duplex.write(self.reframe(data) if self.reframe else data)
 
     async def _input(self, duplex: Duplex, channel: Channel) -> bool:
         """Pass on what the client sends; True when it typed the detach keys."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.server.stdcopy import STDERR, STDOUT, Unframer, frame
+from sampan.wire.stdcopy import STDERR, STDOUT, Unframer, frame
 
 
 def test_a_frame():
