@@ -70,7 +70,7 @@ from sampan.server.app import ApiServer
 from sampan.server.routes import Backends, build_routes
 from sampan.store.db import Database
 from sampan.store.paths import DataPaths, RunPaths
-from sampan.wire.containers import Ulimit
+from sampan.wire.containers import CreateRequest, Ulimit
 
 if TYPE_CHECKING:
     from sampan.images.remote import Remote
@@ -213,7 +213,7 @@ class Daemon:
             lambda container: self.lifecycle.restart(container, None, None),
         )
         self.lifecycle.on_started.append(self.health.begin)
-        self.lifecycle.on_exited.append(self.health.end)
+        self.lifecycle.on_exited += [self.health.end, self.execs.forget]
         self.containers = self._containers()
         self.system = System(self._system_facts(), self._counts, lambda: self.events.listeners)
         backends = Backends(
@@ -269,9 +269,10 @@ class Daemon:
             self.rootfs,
             self.paths,
             defaults,
-            lambda request: validate(request, self.host),
+            self._validate,
             lambda host: adjust(host, self.host),
             self._container_event,
+            self.host.hostname,
         )
         return Containers(
             table=self.table,
@@ -291,6 +292,11 @@ class Daemon:
     def _control(self) -> Control:
         updating = Updating(self.table, self.groups, self._container_event, self.host)
         return Control(self.table, self.freezing, updating)
+
+    def _validate(self, request: CreateRequest) -> list[str]:
+        if request.host_config is not None and request.host_config.runtime:
+            self.launcher.bundles.runtime_path(request.host_config.runtime)
+        return validate(request, self.host)
 
     # life
 

@@ -57,7 +57,7 @@ class Members:
             config=ContainerConfig(hostname=f"host-{name}"),
             host_config=HostConfig(**({"network_mode": "bridge"} | host)),
             networking=NetworkingConfig(),
-            state=SimpleNamespace(pid=0),
+            state=SimpleNamespace(pid=0, status="running", started_at=0),
         )
         self.found[name] = SimpleNamespace(record=record, running=False, process=None)
         return self.found[name]

@@ -6,6 +6,7 @@ Imported by the monitor too, so this module imports nothing but ctypes and os.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 CLONE_NEWNS = 0x00020000
@@ -94,7 +95,9 @@ def prctl(option: int, argument: int | bytes) -> None:
 
 def tee(source: int, target: int, length: int, flags: int = 0) -> int:
     """tee(2): copy up to `length` bytes between pipes without consuming them; returns the number copied."""
-    return _check(_libc.tee(source, target, length, flags))
+    while (copied := _libc.tee(source, target, length, flags)) < 0 and ctypes.get_errno() == errno.EINTR:
+        pass
+    return _check(copied)
 
 
 def fsopen(fstype: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.wire.base import Document, Int, StrSlice, always, always_new, pascal
+from sampan.wire.base import Document, Int, always, always_new, pascal
 
 
 class ExecCreateRequest(Document, kw_only=True, rename=pascal()):
@@ -19,7 +19,7 @@ class ExecCreateRequest(Document, kw_only=True, rename=pascal()):
     detach_keys: str = always("")
     env: list[str] | None = always(None)
     working_dir: str = always("")
-    cmd: StrSlice | None = always(None)
+    cmd: list[str] | None = always(None)
 
 
 class ExecCreateResponse(Document, kw_only=True, rename=pascal()):

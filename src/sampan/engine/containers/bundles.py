@@ -111,7 +111,8 @@ class Bundles:
     def _running_pid(self, ref: str) -> int:
         other = self.table.find(ref)
         if not other.running:
-            raise Conflict(f"cannot join namespace of a non running container: container {other.id} is not running")
+            status = other.record.state.status
+            raise Conflict(f"cannot join namespace of a non running container: container {other.name} is {status}")
         return other.record.state.pid
 
     def _write_files(self, record: ContainerRecord, attachment: Attachment) -> dict[str, str]:

@@ -30,7 +30,7 @@ from sampan.engine.containers.rootfs import Rootfs, copy_into_volume, make_direc
 from sampan.engine.containers.signals import parse_signal
 from sampan.engine.containers.spec.users import User
 from sampan.engine.containers.table import Container, Table
-from sampan.errors import InvalidArgument
+from sampan.errors import InvalidArgument, SampanError
 from sampan.store.paths import DataPaths
 from sampan.wire.containers import (
     ContainerConfig,
@@ -84,6 +84,7 @@ class Creator:
     validate: Validate
     adjust: Adjust
     emit: Emit
+    host_name: str
 
     async def create(self, request: CreateRequest, name: str | None, platform: str | None) -> CreateResponse:
         """Make a container. Raises InvalidArgument, NotFound (image, volumes-from), Conflict (name), ..."""
@@ -129,8 +130,10 @@ class Creator:
         driver = host.log_config.type
         if config.working_dir:
             config = msgspec.structs.replace(config, working_dir=posixpath.normpath(config.working_dir))
-        if not config.hostname and host.network_mode != "host" and not host.network_mode.startswith("container:"):
-            config = msgspec.structs.replace(config, hostname=container_id[:12])
+        host = self._joined(host)
+        if not config.hostname:
+            own = self.host_name if host.network_mode == "host" else container_id[:12]
+            config = msgspec.structs.replace(config, hostname=own)
         path = "" if driver == "none" else str(self.paths.container_log(container_id, driver))
         return ContainerRecord(
             id=container_id,
@@ -145,6 +148,24 @@ class Creator:
             mounts=[],
             log_path=path if driver == "json-file" else "",
             intent="create",
+        )
+
+    def _joined(self, host: HostConfig) -> HostConfig:
+        """`container:NAME` becomes `container:ID`, where there is such a container."""
+
+        def resolved(mode: str) -> str:
+            if not mode.startswith("container:"):
+                return mode
+            try:
+                return f"container:{self.table.find(mode.removeprefix('container:')).id}"
+            except SampanError:
+                return mode
+
+        return msgspec.structs.replace(
+            host,
+            network_mode=resolved(host.network_mode),
+            pid_mode=resolved(host.pid_mode),
+            ipc_mode=resolved(host.ipc_mode),
         )
 
     def _reserve(self, wished: str, container_id: str) -> str:

@@ -187,6 +187,8 @@ class Execs:
         code = 255 if exit.wait_status is None else exit_code(exit.wait_status)
         self._end(run, code)
         self._tell(run, "exec_die", {"exitCode": str(code)})
+        if not run.container.running:
+            self._drop(exec_id)
         self._launcher.forget_exec(exec_id)
         return True
 
@@ -231,15 +233,17 @@ class Execs:
 
     def forget(self, container: Container) -> None:
         """The container's process ended, and its commands with it: nobody can ask for them any more."""
-        for exec_id in container.execs:
-            self._execs.pop(exec_id, None)
-        container.execs.clear()
+        for exec_id in list(container.execs):
+            if not self._execs[exec_id].running:
+                self._drop(exec_id)
+
+    def _drop(self, exec_id: str) -> None:
+        self._execs.pop(exec_id).container.execs.remove(exec_id)
 
     def _forget_old(self, container: Container) -> None:
         ended = [i for i in container.execs if self._execs[i].ended.is_set()]
         for exec_id in ended[: max(0, len(ended) - KEPT)]:
-            container.execs.remove(exec_id)
-            del self._execs[exec_id]
+            self._drop(exec_id)
 
     def _tell(self, run: Exec, action: str, extra: Mapping[str, str] | None = None) -> None:
         self._emit(run.container, action, {"execID": run.id, **(extra or {})})

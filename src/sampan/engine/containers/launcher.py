@@ -71,12 +71,13 @@ class Launcher:
     bundles: Bundles
 
     async def launch(self, container: Container) -> Started:
-        """Start a container's process. Raises StartFailed, InvalidArgument; then nothing is left of the try."""
+        """Start a container's process. Raises StartFailed, Conflict and others; then nothing is left of the try."""
         record = container.record
         attachment = None
         try:
             check_start(record.host_config, self.bundles.settings.host)
             attachment = await self.network.attach(record)
+            self._take_hostname(record)
             request = await self._prepare(record, attachment)
             channels, container.channels = container.channels, []
             info = await self.monitor.start(request, channels)
@@ -84,9 +85,9 @@ class Launcher:
             await self.network.detach(record.id)
             await self._delete_leftovers(record)
             raise explain(failure.words, [*(record.config.entrypoint or ()), *(record.config.cmd or ())]) from None
-        except SampanError as error:
+        except SampanError:
             await self.network.detach(record.id)
-            raise StartFailed(str(error), 128) from error
+            raise
         except OSError as error:
             await self.network.detach(record.id)
             raise StartFailed(f"{error.strerror}: {error.filename or ''}".rstrip(": "), 128) from error
@@ -95,6 +96,13 @@ class Launcher:
                 attachment.close()
             self.bundles.run.console(record.id).unlink(missing_ok=True)
         return Started(info.pid, info.start_time, info.started_at)
+
+    def _take_hostname(self, record: ContainerRecord) -> None:
+        """A container that joins another's network has its name, too."""
+        mode = record.host_config.network_mode
+        joined = self.table.get(mode.removeprefix("container:")) if mode.startswith("container:") else None
+        if joined is not None:
+            record.config.hostname = joined.record.config.hostname
 
     async def _prepare(self, record: ContainerRecord, attachment: Attachment) -> StartRequest:
         user = await self.rootfs.user(record)
@@ -135,6 +143,10 @@ class Launcher:
             ):
                 path.unlink(missing_ok=True)
         return Started(info.pid, info.start_time, info.started_at)
+
+    async def check_exec(self, run: Exec) -> None:
+        """Raise InvalidArgument for a user that the container does not know."""
+        await self._exec_user(run)
 
     async def _exec_user(self, run: Exec) -> User:
         """As who: by the running container's own files, which it may have changed."""

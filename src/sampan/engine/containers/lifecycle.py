@@ -18,11 +18,13 @@ from sampan.engine.containers import transitions
 from sampan.engine.containers.signals import ends_by_default, parse_signal
 from sampan.engine.containers.table import Container, Table
 from sampan.engine.tasks import Supervisor
-from sampan.errors import Conflict, Internal, InvalidArgument, NotModified
+from sampan.errors import Conflict, Internal, InvalidArgument, NotModified, SampanError
 from sampan.wire.containers import WaitResponse
 
 SIGKILL, SIGTERM = 9, 15
 DEFAULT_TIMEOUT = 10
+NOT_STARTED = 128
+"""The exit code that docker shows for a container that could not be started for no reason of its program."""
 KILL_PATIENCE = 10.0
 """Seconds that a killed process may take to end before the caller is told that it does not."""
 
@@ -59,7 +61,7 @@ class Launcher(Protocol):
     """What it takes to make a container's process, and to clear up after it."""
 
     async def launch(self, container: Container) -> Started:
-        """Start the process. Raises StartFailed with nothing left behind."""
+        """Start the process. Raises StartFailed or another SampanError, with nothing left behind."""
 
     def signal(self, container: Container, number: int) -> None:
         """Send a signal to the container's first process."""
@@ -123,7 +125,7 @@ class Lifecycle:
             started = await self._launcher.launch(container)
         except BaseException as failure:
             container.at_rest()
-            if isinstance(failure, StartFailed):
+            if isinstance(failure, SampanError):
                 await self._start_failed(container, failure)
             raise
         finally:
@@ -131,9 +133,10 @@ class Lifecycle:
         self._apply_start(container, started)
         await self._table.save(container)
 
-    async def _start_failed(self, container: Container, failure: StartFailed) -> None:
+    async def _start_failed(self, container: Container, failure: SampanError) -> None:
         container.early_exit = None
-        container.record.state = transitions.not_started(container.record.state, failure.exit_code, str(failure))
+        code = failure.exit_code if isinstance(failure, StartFailed) else NOT_STARTED
+        container.record.state = transitions.not_started(container.record.state, code, str(failure))
         await self._table.save(container)
         if container.record.host_config.auto_remove:
             self._tasks.spawn(self.remove(container, force=True, volumes=True), "auto-remove")
@@ -197,7 +200,7 @@ class Lifecycle:
             container.restarting = None
             try:
                 await self._start(container)
-            except StartFailed as failure:
+            except SampanError as failure:
                 log.warning("container %s could not be restarted: %s", container.name, failure)
                 container.record.state.status = "exited"
                 await self._table.save(container)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sampan.engine.containers.record import ContainerRecord
-from sampan.errors import InvalidArgument
+from sampan.errors import InvalidArgument, NotFound
 
 Filters = Mapping[str, list[str]]
 STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
@@ -63,7 +63,7 @@ def select(
 ) -> list[Listed]:
     """The rows of a list, newest first. `ancestors(name)` gives the ids of an image and of what was made from it.
 
-    Raises InvalidArgument for `before` and `since` that name no container.
+    Raises NotFound for `before` and `since` that name no container.
     """
     check_filters(filters)
     newest = sorted(listed, key=lambda item: item.record.created, reverse=True)
@@ -92,7 +92,7 @@ def _position(newest: list[Listed], filters: Filters, name: str) -> int | None:
     for index, item in enumerate(newest):
         if refs[0].removeprefix("/") == item.record.name or item.record.id.startswith(refs[0]):
             return index
-    raise InvalidArgument(f"No such container: {refs[0]}")
+    raise NotFound(f"No such container: {refs[0]}")
 
 
 def _matches(item: Listed, filters: Filters) -> bool:

@@ -63,7 +63,7 @@ class Prober:
     async def probe(self, container: Container, command: Sequence[str], timeout: float) -> tuple[int | None, str]:
         """Its exit code (None: it was ended after `timeout` seconds) and its output. Raises SampanError."""
         request = ExecCreateRequest(cmd=list(command), attach_stdout=True, attach_stderr=True)
-        run = self.execs.find(self.execs.create(container, request))
+        run = self.execs.find(await self.execs.create(container, request))
         channel = Channel(stdin=False, stdout=True, stderr=True)
         try:
             await self.execs.launch(run, channel)

@@ -66,7 +66,8 @@ def render_inspect(
 ) -> ContainerInspect:
     """Answer of GET /containers/{id}/json; `folder` holds the container's files."""
     path, *arguments = command_of(record)
-    files = {name: str(folder / name) for name in ("resolv.conf", "hostname", "hosts")}
+    started = record.state.started_at > 0
+    files = {name: str(folder / name) if started else "" for name in ("resolv.conf", "hostname", "hosts")}
     return ContainerInspect(
         id=record.id,
         created=format_time(record.created),
@@ -77,7 +78,7 @@ def render_inspect(
         resolv_conf_path=files["resolv.conf"],
         hostname_path=files["hostname"],
         hosts_path=files["hosts"],
-        log_path=record.log_path,
+        log_path=record.log_path if started else "",
         name=f"/{record.name}",
         restart_count=record.state.restart_count,
         driver="overlay2",

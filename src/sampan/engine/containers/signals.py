@@ -33,6 +33,8 @@ def parse_signal(text: str) -> int:
         number = int(text)
         if 1 <= number <= _RTMAX:
             return number
+    if text.removeprefix("-").isdecimal():
+        raise InvalidArgument(f"the linux daemon does not support signal {text}")
     number = _NAMES.get(text.upper().removeprefix("SIG"), 0)
     if not number:
         raise InvalidArgument(f"invalid signal: {text}")

@@ -36,6 +36,12 @@ class ContainerState(Protocol):
     @property
     def pid(self) -> int: ...
 
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def started_at(self) -> int: ...
+
 
 class ContainerRecord(Protocol):
     """A container as networks need it."""

@@ -136,7 +136,11 @@ class Networks:
         except NotFound as error:
             raise NotFound(f"joining network namespace of container: {error}") from None
         if not member.running:
-            raise Conflict(f"cannot join network namespace of a non running container: {member.record.id}")
+            record = member.record
+            raise Conflict(
+                "cannot join network namespace of a non running container: "
+                f"container {record.name} is {record.state.status}"
+            )
         return member
 
     def _join(self, member: Member) -> Attached:
@@ -188,7 +192,10 @@ class Networks:
         asked = (member.record.networking.endpoints_config or {}).get(name) if member else None
         network = self._networks.get(name)
         endpoint = self._shown_endpoint(network, container_id) if network else None
-        return {name: render.endpoint_settings(network, endpoint, asked)}
+        shown = render.endpoint_settings(network, endpoint, asked)
+        if network is not None and member is not None and member.record.state.started_at:
+            shown.network_id = network.id  # of one that has ended, the network is still known
+        return {name: shown}
 
     def _shown_endpoint(self, network: NetworkRecord, container: str) -> EndpointRecord | None:
         """The endpoint; one in a network without addresses is not kept but made up, the same each time."""

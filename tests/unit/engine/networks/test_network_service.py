@@ -78,7 +78,7 @@ class World:
             config=ContainerConfig(hostname=f"host-{name}", **(config or {})),
             host_config=HostConfig(**({"network_mode": "bridge"} | host)),
             networking=NetworkingConfig(endpoints_config=endpoints),
-            state=SimpleNamespace(pid=os.getpid()),
+            state=SimpleNamespace(pid=os.getpid(), status="exited", started_at=0),
         )
         self.members.found[name] = SimpleNamespace(record=record, running=False)
         return self.members.found[name]
