@@ -139,8 +139,13 @@ _REQUESTS_SINCE: dict[str, list[tuple[Version, Change]]] = {
 # responses
 
 
+_WITHOUT_ALIASES = ("bridge", "host", "none")
+
+
 def _short_id_alias(container: dict[str, Any]) -> None:
-    for endpoint in (container["NetworkSettings"]["Networks"] or {}).values():
+    for name, endpoint in (container["NetworkSettings"]["Networks"] or {}).items():
+        if name in _WITHOUT_ALIASES:
+            continue
         endpoint["Aliases"] = [*(endpoint["Aliases"] or ()), container["Id"][:12]]
 
 

@@ -66,7 +66,7 @@ def render_inspect(
 ) -> ContainerInspect:
     """Answer of GET /containers/{id}/json; `folder` holds the container's files."""
     path, *arguments = command_of(record)
-    started = record.state.started_at > 0
+    started = record.state.started_at > 0 or bool(record.state.error)
     files = {name: str(folder / name) if started else "" for name in ("resolv.conf", "hostname", "hosts")}
     return ContainerInspect(
         id=record.id,

@@ -241,7 +241,7 @@ class Containers:
         if not new:
             raise InvalidArgument("Neither old nor new names may be empty")
         try:
-            name = names.check_name(new)
+            name = names.check_name("/" + new.removeprefix("/"))
         except InvalidArgument as error:
             raise InvalidArgument(f"Error when allocating new name: {error}") from None
         async with container.queue:

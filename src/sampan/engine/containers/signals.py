@@ -33,7 +33,7 @@ def parse_signal(text: str) -> int:
         number = int(text)
         if 1 <= number <= _RTMAX:
             return number
-    if text.removeprefix("-").isdecimal():
+    if text.removeprefix("-").isdecimal() and int(text):
         raise InvalidArgument(f"the linux daemon does not support signal {text}")
     number = _NAMES.get(text.upper().removeprefix("SIG"), 0)
     if not number:
