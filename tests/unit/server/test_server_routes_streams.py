@@ -113,10 +113,10 @@ async def test_errors_of_attach_are_plain_text(api):
 
 async def test_exec_create(api):
     api.execs.exec_create.return_value = "e1"
-    assert await api.ask("POST", "/containers/c/exec", {"Cmd": "ls", "ConsoleSize": [1, 2]}) == (201, {"Id": "e1"})
+    assert await api.ask("POST", "/containers/c/exec", {"Cmd": ["ls"], "ConsoleSize": [1, 2]}) == (201, {"Id": "e1"})
     ref, request = api.execs.exec_create.call_args.args
     assert (ref, request.cmd, request.console_size) == ("c", ["ls"], [1, 2])
-    await api.ask("POST", "/containers/c/exec", {"Cmd": "ls", "ConsoleSize": [1, 2]}, version="1.41")
+    await api.ask("POST", "/containers/c/exec", {"Cmd": ["ls"], "ConsoleSize": [1, 2]}, version="1.41")
     assert api.execs.exec_create.call_args.args[1].console_size is None
 
 
