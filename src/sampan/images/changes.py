@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -24,9 +24,12 @@ _PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?")
 
 
 def apply_changes(run: RunConfig, changes: Sequence[str]) -> RunConfig:
-    """The config with the instructions applied in their order. Raises InvalidArgument in docker's words."""
-    for line in changes:
-        instruction, _, rest = line.strip().partition(" ")
+    """The config with the instructions applied in their order. Raises InvalidArgument in docker's words.
+
+    One change may be several lines, as a Dockerfile has them.
+    """
+    for line in _lines(changes):
+        instruction, _, rest = line.partition(" ")
         apply = _INSTRUCTIONS.get(instruction.upper())
         if apply is None:
             raise InvalidArgument(f"{instruction} is not a valid change command")
@@ -34,6 +37,13 @@ def apply_changes(run: RunConfig, changes: Sequence[str]) -> RunConfig:
             raise InvalidArgument(f"{instruction.upper()} requires at least one argument")
         run = apply(run, rest.strip())
     return run
+
+
+def _lines(changes: Sequence[str]) -> Iterator[str]:
+    for change in changes:
+        for line in re.sub(r"\\[ \t]*\n", "", change).splitlines():
+            if line.strip() and not line.lstrip().startswith("#"):
+                yield line.strip()
 
 
 def _cmd(run: RunConfig, text: str) -> RunConfig:

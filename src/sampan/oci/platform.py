@@ -24,6 +24,9 @@ _ARCHITECTURES = {
 }
 _SPELLED_VARIANTS = {"armhf": "v7", "armv7l": "v7", "armel": "v6", "armv6l": "v6"}
 _DEFAULT_VARIANTS = {("arm64", "v8"): "", ("amd64", "v1"): "", ("arm", ""): "v7"}
+_KNOWN_ARCHITECTURES = frozenset(
+    "386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x wasm".split(" ")
+)
 _SYSTEMS = {"macos": "darwin"}
 # What a host of this architecture also runs, best first.
 _COMPATIBLE = {"amd64": ("386",), "arm64": ("arm",)}
@@ -59,7 +62,10 @@ class Platform:
         host = cls.host()
         if parts[0].lower() in ("linux", "windows", "darwin", "macos", "freebsd"):
             return cls.of(parts[0], host.architecture, host.variant)
-        return cls.of(host.os, parts[0])
+        alone = cls.of(host.os, parts[0])
+        if alone.architecture not in _KNOWN_ARCHITECTURES:
+            raise InvalidArgument(f'"{text}": unknown operating system or architecture: invalid argument')
+        return alone
 
     @classmethod
     def host(cls) -> Platform:

@@ -63,7 +63,7 @@ def websocket_stream(fields: Mapping[str, str], session: Session) -> Upgrade:
     async def run(duplex: Duplex) -> None:
         socket = WebSocketDuplex(duplex)
         try:
-            await session.run(socket if session.tty else _Unframed(socket))
+            await session.run(_Open(socket) if session.tty else _Unframed(socket))
         finally:
             try:
                 await socket.say_goodbye()
@@ -74,19 +74,30 @@ def websocket_stream(fields: Mapping[str, str], session: Session) -> Upgrade:
     return Upgrade(run, 101, fields)
 
 
-class _Unframed:
-    """A stream that takes stdcopy frames and sends what is in them."""
+class _Open:
+    """A WebSocket that a session can't close: the goodbye comes first."""
 
     def __init__(self, socket: WebSocketDuplex) -> None:
-        self._unframer = Unframer()
         self._socket = socket
         self.read = socket.read
         self.write_eof = socket.write_eof
         self.closed = socket.closed
 
     async def write(self, data: bytes) -> None:
-        """Send the contents of the frames in `data`."""
-        await self._socket.write(b"".join(piece for _, piece in self._unframer.feed(data)))
+        """Send `data`."""
+        await self._socket.write(data)
 
     def close(self) -> None:
-        """Nothing yet: the goodbye comes first."""
+        """Nothing yet."""
+
+
+class _Unframed(_Open):
+    """The same, taking stdcopy frames and sending what is in them."""
+
+    def __init__(self, socket: WebSocketDuplex) -> None:
+        super().__init__(socket)
+        self._unframer = Unframer()
+
+    async def write(self, data: bytes) -> None:
+        """Send the contents of the frames in `data`."""
+        await self._socket.write(b"".join(piece for _, piece in self._unframer.feed(data)))

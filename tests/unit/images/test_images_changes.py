@@ -72,6 +72,11 @@ def test_what_is_no_change_is_refused(line, message):
         apply_changes(RunConfig(), [line])
 
 
+def test_a_change_may_have_several_lines():
+    found = apply_changes(RunConfig(), ['EXPOSE 8000\n\n# why\nCMD ["py"]', "LABEL a=1 \\\n b=2"])
+    assert (found.exposed_ports, found.cmd, found.labels) == ({"8000/tcp": {}}, ["py"], {"a": "1", "b": "2"})
+
+
 def test_the_old_config_stays_as_it_was():
     old = RunConfig(env=["A=1"], labels={"a": "b"})
     apply_changes(old, ["ENV A=2", "LABEL c=d"])

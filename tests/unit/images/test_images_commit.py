@@ -235,7 +235,7 @@ async def test_what_a_committed_image_says_of_itself(kit):
     first, second = kit.images.history("made:1")
     assert (first.created_by, first.comment, first.tags) == ("sh -c x", "note", ["made:1"])
     assert (second.id, second.tags) == (base.id, ["base:1"])
-    assert kit.events == [("tag", made, {"l": "1", "name": "made:1"})]
+    assert kit.events == [("create", made, {"l": "1", "name": made}), ("tag", made, {"l": "1", "name": "made:1"})]
     assert shown.metadata.last_tag_time > "2026"
 
 

@@ -104,7 +104,7 @@ def test_platforms_are_normalised(text, shown):
     assert str(Platform.parse(text)) == shown
 
 
-@pytest.mark.parametrize("text", ["", "a/b/c/d", "linux/", "linux/a b"])
+@pytest.mark.parametrize("text", ["", "a/b/c/d", "linux/", "linux/a b", "foo"])
 def test_malformed_platforms_are_refused(text):
     with pytest.raises(InvalidArgument):
         Platform.parse(text)

@@ -343,7 +343,8 @@ async def test_other_handshakes(api, field: str, value: str):
     assert reply[0] == 400
 
 
-async def test_a_websocket_carries_bytes_without_frames(api):
+@pytest.mark.parametrize("tty", [False, True])
+async def test_a_websocket_carries_bytes_without_frames(api, tty):
     class Wire:
         """Records what is written; the client says one thing and ends."""
 
@@ -356,6 +357,7 @@ async def test_a_websocket_carries_bytes_without_frames(api):
             return self.incoming.pop(0) if self.incoming else b""
 
         async def write(self, data: bytes) -> None:
+            assert not self.is_closed
             self.written += data
 
         def close(self) -> None:
@@ -365,11 +367,11 @@ async def test_a_websocket_carries_bytes_without_frames(api):
         async def run(self, stream) -> None:
             assert await stream.read(100) == b"hi"
             assert await stream.read(100) == b""
-            await stream.write(frame(STDOUT, b"out") + frame(STDOUT, b"put"))
+            await stream.write(b"output" if tty else frame(STDOUT, b"out") + frame(STDOUT, b"put"))
             stream.write_eof()
             stream.close()
 
-    api.attach.attach.return_value = Echo(False)
+    api.attach.attach.return_value = Echo(tty)
     reply = await api.send("GET", "/containers/c/attach/ws", headers=HANDSHAKE)
     assert isinstance(reply, Upgrade)
     wire = Wire()
