@@ -260,7 +260,10 @@ class Bundles:
         document, pid_file = bundle / f"exec-{run.id}.json", str(bundle / f"exec-{run.id}.pid")
         document.write_bytes(msgspec.json.encode(process))
         console = str(self.run.console(run.id)) if wish.tty else None
-        argv = [*self.runtime(record, bundle), "exec", "--detach", "--process", str(document), "--pid-file", pid_file]
+        # What goes wrong once the terminal is the process's stderr is told by the runtime's log alone.
+        errors = str(bundle / f"exec-{run.id}.log") if wish.tty else None
+        argv = [*self.runtime(record, bundle), *(["--log", errors] if errors else [])]
+        argv += ["exec", "--detach", "--process", str(document), "--pid-file", pid_file]
         argv += ["--console-socket", console] if console else []
         return StartRequest(
             id=run.id,
@@ -270,6 +273,7 @@ class Bundles:
             env=_runtime_environment(),
             cwd=str(bundle),
             console_socket=console,
+            error_file=errors,
             unmount=self.settings.unmount,
             tty=wish.tty,
             open_stdin=wish.attach_stdin,
@@ -280,8 +284,9 @@ class Bundles:
     def remove_exec(self, container_id: str, exec_id: str) -> None:
         """The files of a command, which are of no use once it has started or failed to."""
         bundle = self.run.bundle(container_id)
-        for path in (bundle / f"exec-{exec_id}.json", bundle / f"exec-{exec_id}.pid", self.run.console(exec_id)):
-            path.unlink(missing_ok=True)
+        for kind in ("json", "pid", "log"):
+            (bundle / f"exec-{exec_id}.{kind}").unlink(missing_ok=True)
+        self.run.console(exec_id).unlink(missing_ok=True)
 
     def _exec_process(
         self, record: ContainerRecord, run: Exec, user: User, console_size: tuple[int, int] | None

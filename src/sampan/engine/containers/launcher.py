@@ -135,13 +135,7 @@ class Launcher:
         except SampanError as error:
             raise StartFailed(str(error), 126) from error
         finally:
-            bundle = self.bundles.run.bundle(record.id)
-            for path in (
-                bundle / f"exec-{run.id}.json",
-                bundle / f"exec-{run.id}.pid",
-                self.bundles.run.console(run.id),
-            ):
-                path.unlink(missing_ok=True)
+            self.bundles.remove_exec(record.id, run.id)
         return Started(info.pid, info.start_time, info.started_at)
 
     async def check_exec(self, run: Exec) -> None:
