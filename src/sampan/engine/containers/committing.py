@@ -68,17 +68,18 @@ class Committing:
 
     @asynccontextmanager
     async def _standing_still(self, container: Container, pause: bool) -> AsyncIterator[None]:
-        """The container is paused for the block, if it runs and that is wanted."""
-        if not pause or container.record.state.status != "running":
-            yield
-            return
-        await self._freezing.pause(container)
+        """The container is paused for the block, if it runs and that is wanted; it may end at any moment."""
+        paused = False
+        if pause and container.record.state.status == "running":
+            with suppress(Conflict):
+                await self._freezing.pause(container)
+                paused = True
         try:
             yield
         finally:
-            # It may have ended, or somebody else unpaused it.
-            with suppress(SampanError):
-                await self._freezing.unpause(container)
+            if paused:
+                with suppress(SampanError):
+                    await self._freezing.unpause(container)
 
 
 def image_config(given: ContainerConfig | None, own: ContainerConfig, changes: Sequence[str]) -> RunConfig:
