@@ -17,6 +17,11 @@ from sampan.engine.containers.detachkeys import DetachScanner
 from sampan.monitor.client import Channel
 
 _CHUNK = 256 * 1024
+_HEAD_START = 0.005
+"""Seconds by which the reply's head is ahead of output that was there before the request.
+
+Clients that read the head through a buffer (docker-py) lose what comes together with it.
+"""
 
 
 class Duplex(Protocol):
@@ -113,8 +118,11 @@ class AttachSession:
 
     async def _output(self, duplex: Duplex, channel: Channel | None) -> None:
         if self.before is not None:
+            pause = _HEAD_START
             async for data in self.before:
+                await asyncio.sleep(pause)
                 await duplex.write(data)
+                pause = 0
         if channel is None:
             return
         loop = asyncio.get_running_loop()
