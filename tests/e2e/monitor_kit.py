@@ -202,7 +202,7 @@ class Kit:
             await self.client.forget(info.id)
         await self.client.quit_when_empty()
         self.client.close()
-        shutil.rmtree(self.root)
+        remove_busy_tree(self.root)
         for parent in Path("/sys/fs/cgroup").glob("*/monitor-test"):
             with suppress(OSError):
                 parent.rmdir()
@@ -237,3 +237,14 @@ def logged(path: Path) -> dict[str, bytes]:
         record = json.loads(line)
         streams.setdefault(record["stream"], bytearray()).extend(record["log"].encode("utf-8", "surrogateescape"))
     return {stream: bytes(part) for stream, part in streams.items()}
+
+
+def remove_busy_tree(root: Path) -> None:
+    """Remove a folder in which a compression may just be renaming its file."""
+    for _ in range(100):
+        try:
+            shutil.rmtree(root)
+        except FileNotFoundError:
+            continue
+        return
+    raise AssertionError(f"{root} can't be removed")
