@@ -14,12 +14,14 @@ from typing import Any
 import msgspec
 
 from sampan.errors import InvalidArgument
+from sampan.images.variables import expand
 from sampan.oci.documents import Healthcheck, RunConfig
 from sampan.wire import codec
 
 __all__ = ["apply_changes"]
 
 _SHELL = ["/bin/sh", "-c"]
+Instruction = Callable[[RunConfig, str], RunConfig]
 _PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?")
 
 
@@ -35,8 +37,16 @@ def apply_changes(run: RunConfig, changes: Sequence[str]) -> RunConfig:
             raise InvalidArgument(f"{instruction} is not a valid change command")
         if not rest.strip():
             raise InvalidArgument(f"{instruction.upper()} requires at least one argument")
-        run = apply(run, rest.strip())
+        run = apply(run, _expanded(apply, rest.strip(), run.env or []))
     return run
+
+
+def _expanded(apply: Instruction, text: str, env: Sequence[str]) -> str:
+    """The text with the environment's variables, where the instruction has them replaced."""
+    if apply not in _EXPANDED:
+        return text
+    values = dict(entry.split("=", 1) for entry in env if "=" in entry)
+    return expand(text, values, quoting=_EXPANDED[apply])
 
 
 def _lines(changes: Sequence[str]) -> Iterator[str]:
@@ -156,7 +166,17 @@ _HEALTH_OPTIONS = {
     "start-interval": "start_interval",
     "retries": "retries",
 }
-_INSTRUCTIONS: dict[str, Callable[[RunConfig, str], RunConfig]] = {
+_EXPANDED: dict[Instruction, bool] = {
+    _env: True,
+    _expose: True,
+    _label: True,
+    _volume: True,
+    _stop_signal: False,
+    _user: False,
+    _workdir: False,
+}
+"""The instructions whose variables are replaced, and whether their text is taken apart into words."""
+_INSTRUCTIONS: dict[str, Instruction] = {
     "CMD": _cmd,
     "ENTRYPOINT": _entrypoint,
     "ENV": _env,

@@ -30,6 +30,11 @@ else:
         ("ENV A=1 B='x y'", {"env": ["OLD=1", "A=1", "B=x y"]}),
         ("ENV A some text", {"env": ["OLD=1", "A=some text"]}),
         ("ENV OLD=2", {"env": ["OLD=2"]}),
+        ("ENV OLD=/x:$OLD", {"env": ["OLD=/x:1"]}),
+        ("ENV A=${OLD}2 B=${NO:-word} C=${OLD:+yes}", {"env": ["OLD=1", "A=12", "B=word", "C=yes"]}),
+        ("ENV A='$OLD' B=\\$OLD C=\"$OLD '$OLD'\"", {"env": ["OLD=1", "A=$OLD", "B=$OLD", "C=1 '1'"]}),
+        ("CMD echo $OLD", {"cmd": ["/bin/sh", "-c", "echo $OLD"]}),
+        ("USER u$OLD", {"user": "u1"}),
         ("EXPOSE 80 53/udp 90-91", {"exposed_ports": {"80/tcp": {}, "53/udp": {}, "90/tcp": {}, "91/tcp": {}}}),
         ('LABEL a=b "c d"="e f"', {"labels": {"a": "b", "c d": "e f"}}),
         ("USER me:us", {"user": "me:us"}),
@@ -75,6 +80,13 @@ def test_what_is_no_change_is_refused(line, message):
 def test_a_change_may_have_several_lines():
     found = apply_changes(RunConfig(), ['EXPOSE 8000\n\n# why\nCMD ["py"]', "LABEL a=1 \\\n b=2"])
     assert (found.exposed_ports, found.cmd, found.labels) == ({"8000/tcp": {}}, ["py"], {"a": "1", "b": "2"})
+
+
+def test_a_value_with_spaces_stays_one_word():
+    found = apply_changes(RunConfig(env=["A=x 'y\" z"]), ["ENV B=$A C=1", 'LABEL l="$A"', "WORKDIR /$A"])
+    assert found.env == ["A=x 'y\" z", "B=x 'y\" z", "C=1"]
+    assert found.labels == {"l": "x 'y\" z"}
+    assert found.working_dir == "/x 'y\" z"
 
 
 def test_the_old_config_stays_as_it_was():
