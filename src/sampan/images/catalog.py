@@ -143,6 +143,15 @@ class Catalog:
         row = self._database.read(lambda rows: rows.execute(query, (str(reference),)).fetchone())
         return Digest(row[0]) if row else None
 
+    def origins(self, blob: Digest) -> list[Reference]:
+        """The repositories, by digest references, from which images with this blob came or to which they went."""
+        query = """
+            SELECT DISTINCT reference FROM tags JOIN image_blobs USING (image)
+            WHERE digest = ? AND reference LIKE '%@%' ORDER BY reference
+        """
+        found = self._database.read(lambda rows: rows.execute(query, (blob,)).fetchall())
+        return [Reference.parse(reference) for (reference,) in found]
+
     def hidden(self) -> set[Digest]:
         """Images that are only other platforms of a tagged one, which lists do not show."""
         query = """

@@ -83,7 +83,17 @@ class Images(Library):
         """Pulls and pushes by way of `remote`. Its module is loaded here: it brings an HTTP client along."""
         from sampan.images.transfers import Transfers
 
-        return Transfers(self.content, self.leases, self.unpacker, self.registrar, self._threads, remote)
+        return Transfers(
+            catalog=self.catalog,
+            content=self.content,
+            leases=self.leases,
+            unpacker=self.unpacker,
+            registrar=self.registrar,
+            threads=self._threads,
+            remote=remote,
+            settle_later=self._settle_later,
+            collect=self.collector.run,
+        )
 
     # Containers' snapshots
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -55,14 +55,16 @@ class Unpacker:
         """Unpack a stream of a layer's tar, compressed or not, as its bytes come."""
         return self._workers.submit(self._unpack, more)
 
-    def start_following(self, ingest: Ingest) -> Future[Unpacked]:
-        """Unpack a layer's blob while it is still on its way in."""
+    def start_following(self, ingest: Ingest, seen: Callable[[int], None] | None = None) -> Future[Unpacked]:
+        """Unpack a layer's blob while it is still on its way in. `seen` is told, in the worker's thread, how many of
+        the blob's bytes were taken."""
         follower = ingest.follow()
+        more = follower.read if seen is None else _counted(follower.read, seen)
 
         def unpack() -> Unpacked:
             # Closed before anyone is told: where an ingest was given up, its bytes are free then.
             with closing(follower):
-                return self._unpack(follower.read)
+                return self._unpack(more)
 
         started = self._workers.submit(unpack)
         started.add_done_callback(lambda _: follower.close())
@@ -80,9 +82,16 @@ class Unpacker:
             self.discard(one)
 
     def finish(
-        self, config: ImageConfig, blobs: Sequence[Digest], started: dict[Digest, Future[Unpacked]], lease: Lease
+        self,
+        config: ImageConfig,
+        blobs: Sequence[Digest],
+        started: dict[Digest, Future[Unpacked]],
+        lease: Lease,
+        ready: Callable[[int], None] = lambda place: None,
     ) -> None:
         """Make every layer of an image present, of what was started (by blob) or else of the blobs. Blocks.
+
+        `ready` is told of each layer, by its place, when it is made.
 
         Raises InvalidArgument where a layer is not what the config says.
         """
@@ -98,6 +107,7 @@ class Unpacker:
                 parent = chain[place - 1] if place else None
                 diff = Digest(config.diff_ids[place])
                 self._workers.submit(self._commit, unpacked, blobs[place], parent, chain[place], diff, place).result()
+                ready(place)
         finally:
             for left in unpacking.values():
                 self.discard(left)
@@ -168,6 +178,19 @@ class Unpacker:
         unpacked.extraction.close()
         os.close(unpacked.root)
         self._snapshots.discard(unpacked.draft)
+
+
+def _counted(more: More, seen: Callable[[int], None]) -> More:
+    total = 0
+
+    def counted() -> bytes:
+        nonlocal total
+        chunk = more()
+        total += len(chunk)
+        seen(total)
+        return chunk
+
+    return counted
 
 
 def _extract(extraction: Extraction, more: More) -> Digest | None:

@@ -5,6 +5,9 @@
        v
     (removed)
 
+An ingest that was begun to be resumed stays when it is aborted, and as a second name of its bytes when it is
+committed, until `forget`: so that what several blobs are brought for can go on where it was left.
+
 A blob is there when its row is. Bytes without a row, and ingests that nobody means to resume, are garbage that
 `recover` removes at start; a row whose bytes a power cut took is removed too.
 
@@ -28,6 +31,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -136,19 +140,34 @@ class ContentStore:
         for algorithm in _ALGORITHMS:
             sync_directory(self._blobs / algorithm)
 
+    def forget(self, resumed: Iterable[str]) -> None:
+        """Remove ingests that were kept to be resumed, by their names."""
+        for name in resumed:
+            (self._ingest / name).unlink(missing_ok=True)
+
+    def forget_old(self) -> None:
+        """Remove the ingests that nobody has gone on with for a day."""
+        for path in self._ingest.iterdir():
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - _RESUMABLE_FOR:
+                    path.unlink()
+
     def recover(self) -> None:
         """At start: remove rows without bytes, bytes without rows, and ingests that nobody will resume."""
         known = {info.digest for info in self.list()}
         found = {Digest(f"{a}:{name}") for a in _ALGORITHMS for name in os.listdir(self._blobs / a)}
         self.delete(known ^ found)
-        for path in self._ingest.iterdir():
-            if path.name.startswith(_ANONYMOUS) or path.stat().st_mtime < time.time() - _RESUMABLE_FOR:
-                path.unlink()
+        self.forget([name for name in os.listdir(self._ingest) if name.startswith(_ANONYMOUS)])
+        self.forget_old()
 
-    def _adopt(self, path: Path, digest: Digest, size: int) -> None:
+    def _adopt(self, path: Path, digest: Digest, size: int, stays: bool) -> None:
         insert = "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
         with self._lock:
-            path.rename(self.path(digest))
+            if stays:
+                self.path(digest).unlink(missing_ok=True)
+                self.path(digest).hardlink_to(path)
+            else:
+                path.rename(self.path(digest))
             try:
                 self._database.write_blocking(lambda rows: rows.execute(insert, (digest, size, time.time_ns())))
             except BaseException:
@@ -172,6 +191,8 @@ class Ingest:
         self._ended = False
         self.offset = 0
         self._take_what_is_there()
+        if resumable:
+            path.touch()
 
     @property
     def digest(self) -> Digest:
@@ -197,7 +218,7 @@ class Ingest:
         try:
             self._verify(digest, expected, size)
             os.fsync(self._file.fileno())
-            self._store._adopt(self._path, digest, self.offset)
+            self._store._adopt(self._path, digest, self.offset, self._resumable)
         except OSError as error:
             self._path.unlink(missing_ok=True)
             raise exhausted(error, "storing content") from error
@@ -207,6 +228,11 @@ class Ingest:
         finally:
             self._file.close()
         return digest
+
+    def discard(self) -> None:
+        """Give it up for good."""
+        self.abort()
+        self._path.unlink(missing_ok=True)
 
     def abort(self) -> None:
         """Give it up; followers see an end that is too early."""

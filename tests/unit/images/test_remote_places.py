@@ -206,7 +206,9 @@ async def test_from_content_store_to_content_store(secure, tmp_path):
 
     with ThreadPoolExecutor(8) as threads, Leases(database).hold() as lease:
 
-        def started(layer: Descriptor, follower) -> None:
+        def started(layer: Descriptor, ingest) -> None:
+            follower = ingest.follow()
+
             def follow() -> None:
                 followed[layer.digest] = b"".join(follower)
                 follower.close()

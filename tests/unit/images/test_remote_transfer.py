@@ -194,7 +194,7 @@ async def test_blobs_are_mounted_from_a_repository_of_the_same_registry(network,
     target = whole_image(memory, LAYER)
     told = []
     client = remote.repository(Reference.parse(f"{network.base}/b"))
-    await Pusher(client, memory, lambda blob, stage, done: told.append(stage), QUICK).push(target, "t")
+    await Pusher(client, memory, lambda blob, stage, done, origin="": told.append(stage), QUICK).push(target, "t")
     assert told.count("mounted") == 2
     assert network.count("PATCH") == sent
     assert network.count("DELETE", "/uploads/") == 2

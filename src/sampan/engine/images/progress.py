@@ -1,7 +1,8 @@
 """From the stages of a transfer's blobs to docker's lines, which clients parse.
 
-pull   Pulling fs layer, Waiting, Downloading (bar), Download complete, Pull complete     Already exists
-push   Preparing, Waiting, Pushing (bar), Pushed                       Layer already exists     Mounted from x
+pull   Pulling fs layer, Waiting, Downloading (bar), Verifying Checksum, Download complete, Extracting (bar),
+       Pull complete; or Already exists
+push   Preparing, Waiting, Pushing (bar), Pushed; or Layer already exists, or Mounted from x
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sampan.errors import SampanError
 from sampan.images import progress
+from sampan.oci import mediatypes
 from sampan.oci.digest import Digest
 from sampan.oci.documents import Descriptor
 
 if TYPE_CHECKING:
-    from sampan.images.remote import Stage
+    from sampan.images.remote import Report, Stage
 
 _INTERVAL = 0.1
 """Seconds between two lines about the same blob's bytes."""
@@ -75,36 +77,57 @@ def short(digest: str) -> str:
     return digest.partition(":")[2][:12]
 
 
-def pull_report(lines: Lines) -> Callable[[Descriptor, Stage, int], None]:
-    """Docker's lines of a pull."""
-    words = {
+class PullReport:
+    """Docker's lines of a pull. Bytes that are unpacked before a layer is whole are not spoken of."""
+
+    _WORDS: ClassVar = {
         "waiting": "Pulling fs layer",
+        "queued": "Waiting",
         "exists": "Already exists",
         "retrying": "Retrying in 1 second",
+        "verifying": "Verifying Checksum",
         "complete": "Download complete",
     }
 
-    def report(blob: Descriptor, stage: Stage, done: int) -> None:
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self._complete: set[str] = set()
+
+    def __call__(self, blob: Descriptor, stage: Stage, done: int, origin: str = "", /) -> None:
+        """See Report."""
+        name = short(blob.digest)
         if stage == "bytes":
-            if lines.due(blob.digest):
-                lines.say(progress.advance("Downloading", short(blob.digest), done, blob.size))
-        elif stage in words:
-            lines.say(progress.layer(words[stage], short(blob.digest)))
+            self._advance("Downloading", blob, done)
+        elif stage == "unpacking" and blob.digest in self._complete:
+            self._advance("Extracting", blob, done)
+        elif stage == "unpacked" and blob.digest in self._complete:
+            self._lines.say(progress.advance("Extracting", name, blob.size, blob.size))
+            self._lines.say(progress.layer("Pull complete", name))
+            self._complete.remove(blob.digest)
+        elif stage in self._WORDS:
+            self._lines.say(progress.layer(self._WORDS[stage], name))
+            if stage == "complete":
+                self._complete.add(blob.digest)
 
-    return report
+    def _advance(self, what: str, blob: Descriptor, done: int) -> None:
+        if self._lines.due(blob.digest):
+            self._lines.say(progress.advance(what, short(blob.digest), done, blob.size))
 
 
-def push_report(lines: Lines, names: Mapping[Digest, str]) -> Callable[[Descriptor, Stage, int], None]:
-    """Docker's lines of a push; `names` gives the short id of the layers, of other blobs nothing is said."""
-    words = {"waiting": "Preparing", "exists": "Layer already exists", "complete": "Pushed", "mounted": "Mounted"}
+def push_report(lines: Lines, names: Mapping[Digest, str]) -> Report:
+    """Docker's lines of a push; `names` gives the short ids of layers that docker calls by another name than their
+    blob's."""
+    words = {"waiting": "Preparing", "queued": "Waiting", "exists": "Layer already exists", "complete": "Pushed"}
 
-    def report(blob: Descriptor, stage: Stage, done: int) -> None:
-        name = names.get(Digest(blob.digest))
-        if name is None:
+    def report(blob: Descriptor, stage: Stage, done: int, origin: str = "", /) -> None:
+        if blob.media_type in mediatypes.CONFIGS:
             return
+        name = names.get(Digest(blob.digest)) or short(blob.digest)
         if stage == "bytes":
             if lines.due(blob.digest):
                 lines.say(progress.advance("Pushing", name, done, blob.size))
+        elif stage == "mounted":
+            lines.say(progress.layer(f"Mounted from {origin}" if origin else words["exists"], name))
         elif stage in words:
             lines.say(progress.layer(words[stage], name))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from sampan.engine.images.progress import Lines, pull_report, short
+from sampan.engine.images.progress import Lines, PullReport
 from sampan.engine.images.service import reader_of
 from sampan.errors import InvalidArgument, Upstream
 from sampan.images import progress
@@ -54,26 +54,26 @@ class Sources:
     async def _pull(
         self, reference: Reference, platform: Platform, exact: bool, credentials: Credentials | None, lines: Lines
     ) -> None:
-        had = self._images.catalog.target(reference.key())
+        catalog, key = self._images.catalog, reference.key()
+        before = catalog.target(key), catalog.tagged(key)
+        greeting = progress.status(f"Pulling from {reference.path}", reference.digest or reference.tag or "")
+        report = PullReport(lines)
         first = True
-        report = pull_report(lines)
 
-        def reported(blob: Descriptor, stage: Stage, done: int) -> None:
+        def reported(blob: Descriptor, stage: Stage, done: int, origin: str = "", /) -> None:
             nonlocal first
             if first:
-                lines.say(progress.status(f"Pulling from {reference.path}", reference.digest or reference.tag or ""))
+                lines.say(greeting)
                 first = False
             report(blob, stage, done)
 
-        pulled = await self._transfers().pull(reference, platform, exact, credentials, reported, had)
-        image = self._images.resolve(pulled.image)
+        pulled = await self._transfers().pull(reference, platform, exact, credentials, reported)
+        image = self._images.existing(pulled.image)
         if first:
-            lines.say(progress.status(f"Pulling from {reference.path}", reference.digest or reference.tag or ""))
-        for layer in self._images.layer_blobs(image):
-            if pulled.new:
-                lines.say(progress.layer("Pull complete", short(layer)))
+            lines.say(greeting)
         lines.say(progress.status(f"Digest: {pulled.target}"))
-        what = "Downloaded newer image for" if pulled.new else "Image is up to date for"
+        same = before[0] == pulled.target and before[1] is not None and before[1].id == image.id
+        what = "Image is up to date for" if same else "Downloaded newer image for"
         lines.say(progress.status(f"Status: {what} {reference.familiar}"))
         self._images.emit(image, "pull", reference.familiar)
 

@@ -3,7 +3,8 @@
     ContentSink   layers become ingests that others may follow while they grow, then blobs
     ContentSource blobs and documents as they are stored
 
-Work on the disk runs in threads; one blob is written by one thread at a time.
+Work on the disk runs in threads; one blob is written by one thread at a time, and fetched by one pull at a time: a
+second one waits, and goes on where the first was left if that failed.
 """
 
 from __future__ import annotations
@@ -11,32 +12,67 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
+from sampan.errors import Exhausted, SampanError
 from sampan.images.remote.sides import BlobWriter
 from sampan.oci.digest import Digest, parse_digest
 from sampan.oci.documents import Descriptor
-from sampan.store.content import ContentStore, Follower, Ingest
+from sampan.store.content import ContentStore, Ingest
 from sampan.store.leases import Lease
 
-__all__ = ["ContentSink", "ContentSource"]
+__all__ = ["ContentSink", "ContentSource", "Turns", "settled"]
 
 T = TypeVar("T")
-Started = Callable[[Descriptor, Follower], None]
-"""Told of a layer as its first bytes are awaited, with a reader that waits for what is not there yet. Closes it."""
+Started = Callable[[Descriptor, Ingest], None]
+"""Told of a layer as its first bytes are awaited, so that its ingest can be followed."""
 
 _BATCH = 1 << 20
 _CHUNK = 1 << 20
 
 
-class ContentSink:
-    """A Sink into a ContentStore. What it keeps is kept by `lease` until an image refers to it."""
+async def settled(work: asyncio.Future[T]) -> T:
+    """The result of what runs in a thread. Cancelling waits until the thread is done with it."""
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
 
-    def __init__(self, content: ContentStore, lease: Lease, threads: Executor, started: Started | None = None) -> None:
+
+class Turns:
+    """A lock for each key that somebody holds or waits for."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, key: str) -> asyncio.Lock:
+        """The key's lock; keep it while it is used."""
+        return self._locks.setdefault(key, asyncio.Lock())
+
+
+class ContentSink:
+    """A Sink into a ContentStore. What it keeps is kept by `lease` until an image refers to it.
+
+    The layers that it brought can be resumed by a later pull, should this one fail, until `forget`.
+    """
+
+    def __init__(
+        self,
+        content: ContentStore,
+        lease: Lease,
+        threads: Executor,
+        started: Started = lambda layer, ingest: None,
+        turns: Turns | None = None,
+    ) -> None:
         self._content = content
         self._lease = lease
         self._threads = threads
         self._started = started
+        self._turns = turns or Turns()
+        self._begun: set[str] = set()
 
     async def has(self, layer: Descriptor) -> bool:
         """See Sink."""
@@ -44,14 +80,21 @@ class ContentSink:
         await self._run(lambda: self._lease.keep(digest))
         return self._content.has(digest)
 
-    async def begin(self, layer: Descriptor) -> BlobWriter:
+    async def begin(self, layer: Descriptor) -> BlobWriter | None:
         """See Sink."""
         digest = parse_digest(layer.digest)
-        algorithm, _, value = digest.partition(":")
-        ingest = await self._run(lambda: self._content.begin(f"pull-{algorithm}-{value}", algorithm))
-        if self._started is not None:
-            self._started(layer, ingest.follow())
-        return _IngestWriter(ingest, layer, self._threads)
+        turn = self._turns.of(digest)
+        await turn.acquire()
+        try:
+            if self._content.has(digest):
+                turn.release()
+                return None
+            ingest = await self._open(digest)
+            self._started(layer, ingest)
+        except BaseException:
+            turn.release()
+            raise
+        return _IngestWriter(ingest, layer, self._threads, turn)
 
     async def put(self, descriptor: Descriptor, content: bytes) -> None:
         """See Sink."""
@@ -60,21 +103,39 @@ class ContentSink:
         if not self._content.has(digest):
             await self._run(lambda: self._content.put(content, digest))
 
+    def forget(self) -> None:
+        """What came is an image now: nothing of it need be resumed. Blocks."""
+        self._content.forget(self._begun)
+
+    async def _open(self, digest: Digest) -> Ingest:
+        algorithm, _, value = digest.partition(":")
+        name = f"pull-{algorithm}-{value}"
+        self._begun.add(name)
+        opening = self._run(lambda: self._content.begin(name, algorithm))
+        try:
+            return await settled(opening)
+        except asyncio.CancelledError:
+            with suppress(SampanError, OSError):
+                opening.result().abort()
+            raise
+
     def _run(self, work: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 class _IngestWriter:
-    """Gathers pieces while a thread writes the ones before."""
+    """Gathers pieces while a thread writes the ones before. Holds the blob's turn until it is committed or aborted."""
 
-    def __init__(self, ingest: Ingest, layer: Descriptor, threads: Executor) -> None:
+    def __init__(self, ingest: Ingest, layer: Descriptor, threads: Executor, turn: asyncio.Lock) -> None:
         self._ingest = ingest
         self._layer = layer
         self._threads = threads
+        self._turn: asyncio.Lock | None = turn
         self._offset = ingest.offset
         self._batch: list[bytes] = []
         self._size = 0
         self._writing: asyncio.Future[None] | None = None
+        self._failure: Exception | None = None
 
     @property
     def offset(self) -> int:
@@ -88,35 +149,60 @@ class _IngestWriter:
         self._offset += len(data)
         if self._writing is None or self._writing.done() or self._size >= _BATCH:
             await self._settle()
-            batch, self._batch, self._size = self._batch, [], 0
-            self._writing = self._run(lambda: self._write(batch))
+            self._write_batch()
 
     async def commit(self) -> None:
         """See BlobWriter."""
         await self._flush()
         expected = parse_digest(self._layer.digest)
-        await self._run(lambda: self._ingest.commit(expected, self._layer.size))
+        try:
+            await settled(self._run(lambda: self._ingest.commit(expected, self._layer.size)))
+        finally:
+            self._release()
 
     async def abort(self) -> None:
-        """See BlobWriter."""
+        """See BlobWriter. A disk that is full is not left full of what can't be finished."""
         try:
-            await asyncio.shield(asyncio.ensure_future(self._flush()))
+            with suppress(SampanError):
+                await self._flush()
         finally:
-            self._ingest.abort()
+            if isinstance(self._failure, Exhausted):
+                self._ingest.discard()
+            else:
+                self._ingest.abort()
+            self._release()
 
     async def _flush(self) -> None:
         await self._settle()
-        batch, self._batch = self._batch, []
-        await self._run(lambda: self._write(batch))
+        self._write_batch()
+        await self._settle()
 
     async def _settle(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            await asyncio.shield(writing)
+        """Wait for the thread. After a failure nothing more is written: there would be a gap."""
+        if self._failure is not None:
+            raise self._failure
+        if self._writing is None:
+            return
+        try:
+            await settled(self._writing)
+        except Exception as error:
+            self._failure = error
+            raise
+        self._writing = None
+
+    def _write_batch(self) -> None:
+        batch, self._batch, self._size = self._batch, [], 0
+        if batch:
+            self._writing = self._run(lambda: self._write(batch))
 
     def _write(self, batch: list[bytes]) -> None:
         for piece in batch:
             self._ingest.write(piece)
+
+    def _release(self) -> None:
+        if self._turn is not None:
+            self._turn.release()
+            self._turn = None
 
     def _run(self, work: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -141,7 +227,7 @@ class ContentSource:
         run = asyncio.get_running_loop().run_in_executor
         with self._content.open(parse_digest(blob.digest)) as file:
             file.seek(offset)
-            while piece := await run(self._threads, file.read, _CHUNK):
+            while piece := await settled(run(self._threads, file.read, _CHUNK)):
                 yield piece
 
     def origins(self, digest: Digest) -> Sequence[str]:

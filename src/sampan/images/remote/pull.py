@@ -120,8 +120,14 @@ class Puller:
         if await self._sink.has(layer):
             self._report(layer, "exists", layer.size)
             return
+        if free.locked():
+            self._report(layer, "queued", 0)
         async with free:
-            await download(self._client, self._settings, layer, await self._sink.begin(layer), self._report)
+            writer = await self._sink.begin(layer)
+            if writer is None:
+                self._report(layer, "exists", layer.size)
+            else:
+                await download(self._client, self._settings, layer, writer, self._report)
 
 
 def choose(index: Index, wanted: Platform, exact: bool) -> Descriptor:

@@ -69,5 +69,7 @@ class Pusher:
             raise failures.exceptions[0] from None
 
     async def _blob(self, blob: Descriptor) -> None:
+        if self._free.locked():
+            self._report(blob, "queued", 0)
         async with self._free:
             await upload(self._client, self._settings, blob, self._source, self._report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Literal, Protocol
 
 from sampan.oci.digest import Digest
@@ -10,14 +10,32 @@ from sampan.oci.documents import Descriptor
 
 __all__ = ["BlobWriter", "Report", "Sink", "Source", "Stage"]
 
-Stage = Literal["waiting", "exists", "started", "bytes", "retrying", "complete", "mounted"]
-"""waiting -> exists | mounted | started -> bytes* (retrying) -> complete"""
+Stage = Literal[
+    "waiting",
+    "queued",
+    "exists",
+    "mounted",
+    "started",
+    "bytes",
+    "retrying",
+    "verifying",
+    "complete",
+    "unpacking",
+    "unpacked",
+]
+"""waiting -> (queued) -> exists | mounted | started -> bytes* (retrying) -> (verifying) -> complete
 
-Report = Callable[[Descriptor, Stage, int], None]
-"""Told of a blob's stage, and how many of its bytes are done. Called on the event loop; must not block."""
+A puller's owner, who unpacks while the bytes come, adds `unpacking` (from `started` on) and, at the end, `unpacked`."""
 
 
-def silent(descriptor: Descriptor, stage: Stage, done: int) -> None:
+class Report(Protocol):
+    """Told of a blob's stage, how many of its bytes are done, and of a mounted one where from. Called on the event
+    loop; must not block."""
+
+    def __call__(self, blob: Descriptor, stage: Stage, done: int, origin: str = "", /) -> None: ...
+
+
+def silent(blob: Descriptor, stage: Stage, done: int, origin: str = "", /) -> None:
     """A Report that tells nobody."""
 
 
@@ -44,8 +62,9 @@ class Sink(Protocol):
     async def has(self, layer: Descriptor) -> bool:
         """Whether a layer need not be downloaded."""
 
-    async def begin(self, layer: Descriptor) -> BlobWriter:
-        """A writer for a layer, at the offset where an earlier try was left."""
+    async def begin(self, layer: Descriptor) -> BlobWriter | None:
+        """A writer for a layer, at the offset where an earlier try was left. Where somebody else is at the same layer,
+        it waits for them; None when the layer has come meanwhile."""
 
     async def put(self, descriptor: Descriptor, content: bytes) -> None:
         """Keep a small document: index, manifest, config. It has been verified."""

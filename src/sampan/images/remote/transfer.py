@@ -42,6 +42,7 @@ async def download(
                     raise
                 report(layer, "retrying", writer.offset)
                 await pause(settings, failed, error)
+        report(layer, "verifying", layer.size)
         await writer.commit()
     except BaseException:
         await writer.abort()
@@ -83,14 +84,15 @@ async def upload(
         report(blob, "exists", blob.size)
         return
     place = await _place(client, blob, source)
-    if place is None:
-        report(blob, "mounted", blob.size)
+    if isinstance(place, str):
+        report(blob, "mounted", blob.size, place)
         return
     await _Sending(client, settings, blob, source, report).run(place)
     report(blob, "complete", blob.size)
 
 
-async def _place(client: RegistryClient, blob: Descriptor, source: Source) -> UploadPlace | None:
+async def _place(client: RegistryClient, blob: Descriptor, source: Source) -> UploadPlace | str:
+    """Where to send a blob, or the repository from which it was mounted ("" when it was there after all)."""
     for origin in source.origins(Digest(blob.digest))[:_MOST_ORIGINS]:
         try:
             place = await client.begin_upload(blob.digest, origin)
@@ -99,9 +101,9 @@ async def _place(client: RegistryClient, blob: Descriptor, source: Source) -> Up
         except SampanError:
             continue  # The registry may refuse to show us the other repository; then the bytes are sent.
         if place is None:
-            return None
+            return origin
         await client.cancel_upload(place)
-    return await client.begin_upload(blob.digest)
+    return await client.begin_upload(blob.digest) or ""
 
 
 class _Sending:
