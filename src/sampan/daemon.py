@@ -39,10 +39,12 @@ from sampan.engine.containers.health import HealthChecks
 from sampan.engine.containers.launcher import Launcher, exit_of
 from sampan.engine.containers.layers import ContainerLayers
 from sampan.engine.containers.lifecycle import Lifecycle
+from sampan.engine.containers.links import Links
 from sampan.engine.containers.logreading import LogReading
 from sampan.engine.containers.merge import Defaults
 from sampan.engine.containers.observing import Observing
 from sampan.engine.containers.probing import Prober
+from sampan.engine.containers.record import ContainerRecord
 from sampan.engine.containers.recovery import Recovery
 from sampan.engine.containers.rootfs import Rootfs
 from sampan.engine.containers.roots import Roots
@@ -190,6 +192,7 @@ class Daemon:
         self.networks = Networks(self.database, config, self.table)
         self.monitor = MonitorClient(self.run, self._process_exited, self._runtime_deleted)
         self.rootfs = Rootfs(self.snapshots.view, self.snapshots.upper)
+        self.links = Links(self.table, self._bridge_address)
         self.launcher = Launcher(
             self.monitor,
             self.table,
@@ -197,7 +200,7 @@ class Daemon:
             self.rootfs,
             self.networks,
             self.volumes,
-            Bundles(self.table, self.snapshots, self.paths, self.run, self._runtime_settings()),
+            Bundles(self.table, self.snapshots, self.paths, self.run, self._runtime_settings(), self.links),
         )
         self.groups = Groups(self.host.cgroups, self.launcher.bundles.cgroup_path)
         self.freezing = Freezing(self.table, self.groups, self._container_event)
@@ -271,6 +274,7 @@ class Daemon:
             defaults,
             self._validate,
             lambda host: adjust(host, self.host),
+            self.links,
             self._container_event,
             self.host.hostname,
         )
@@ -282,6 +286,7 @@ class Daemon:
             processes=self.launcher,
             read_log=LogReading(self.paths),
             networks=self.networks,
+            links=self.links,
             snapshots=ContainerLayers(self.snapshots, self.run, self.images.size_of),
             paths=self.paths,
             emit=self._container_event,
@@ -381,6 +386,10 @@ class Daemon:
         self.events.emit("container", action, container.id, attributes)
 
     # questions of one noun to another
+
+    def _bridge_address(self, record: ContainerRecord) -> str:
+        endpoints = self.networks.endpoints(record.id, record.host_config.network_mode)
+        return endpoints["bridge"].ip_address if "bridge" in endpoints else ""
 
     def _containers_of_image(self, image_id: str) -> list[Container]:
         return [container for container in self.table if container.record.image_id == image_id]

@@ -8,7 +8,7 @@ Blocking: called in a thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,8 @@ import msgspec
 
 from sampan.engine.containers.execs import Exec
 from sampan.engine.containers.filters import FilterCache
+from sampan.engine.containers.links import Link, Links, with_hosts
+from sampan.engine.containers.links import environment as environment_of
 from sampan.engine.containers.logs import plan_log
 from sampan.engine.containers.record import ContainerRecord
 from sampan.engine.containers.spec.build import build, environment
@@ -80,16 +82,21 @@ class Bundles:
     paths: DataPaths
     run: RunPaths
     settings: RuntimeSettings
+    links: Links
     filters: FilterCache = field(default_factory=FilterCache)
 
     def write(
         self, record: ContainerRecord, attachment: Attachment, user: User, namespaces: NamespacePaths
     ) -> StartRequest:
-        files = self._write_files(record, attachment)
+        links = self.links.of(record)
+        files = self._write_files(record, attachment, links)
         bundle = self.run.bundle(record.id)
         self.run.rootfs(record.id).mkdir(parents=True, exist_ok=True)
         self._make_bind_sources(record)
         plan = self._plan(record, user, namespaces, files)
+        if links:
+            env = [*environment_of(links), *(record.config.env or ())]
+            plan = replace(plan, config=msgspec.structs.replace(record.config, env=env))
         spec = build(plan)
         if self._is_crun(record):
             self.filters.embed(spec)
@@ -115,11 +122,12 @@ class Bundles:
             raise Conflict(f"cannot join namespace of a non running container: container {other.name} is {status}")
         return other.record.state.pid
 
-    def _write_files(self, record: ContainerRecord, attachment: Attachment) -> dict[str, str]:
+    def _write_files(self, record: ContainerRecord, attachment: Attachment, links: Sequence[Link]) -> dict[str, str]:
         """hostname, hosts and resolv.conf; rewritten at each start, as docker does. Returns their paths."""
         folder = self.paths.container(record.id)
         folder.mkdir(mode=0o710, parents=True, exist_ok=True)
-        contents = {"hosts": attachment.hosts, "resolv.conf": attachment.resolv_conf}
+        hosts = with_hosts(attachment.hosts, links) if links else attachment.hosts
+        contents = {"hosts": hosts, "resolv.conf": attachment.resolv_conf}
         if record.config.hostname:
             contents["hostname"] = f"{record.config.hostname}\n"
         mounted = {point.destination for point in record.mounts}
@@ -294,9 +302,9 @@ class Bundles:
         """The OCI process: the container's own, with what this command changes."""
         wish = run.request
         base = msgspec.json.decode((self.run.bundle(record.id) / "config.json").read_bytes())["process"]
-        config = msgspec.structs.replace(
-            record.config, tty=wish.tty, env=[*(record.config.env or ()), *(wish.env or ())]
-        )
+        linked = _linked_variables(record, base["env"]) if record.links else []
+        env = [*linked, *(record.config.env or ()), *(wish.env or ())]
+        config = msgspec.structs.replace(record.config, tty=wish.tty, env=env)
         process: dict[str, Any] = base | {
             "terminal": wish.tty,
             "args": list(wish.cmd or ()),
@@ -311,6 +319,12 @@ class Bundles:
             everything = list(self.settings.host.capabilities)
             process["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), everything)
         return process
+
+
+def _linked_variables(record: ContainerRecord, env: Sequence[str]) -> list[str]:
+    """Those of the container's variables that its links brought when it was started."""
+    prefixes = tuple(f"{alias.upper().replace('-', '_')}_" for alias in record.links)
+    return [entry for entry in env if entry.startswith(prefixes)]
 
 
 def _plainly_read_only(mount: MountPlan) -> MountPlan:

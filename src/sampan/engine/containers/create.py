@@ -22,6 +22,7 @@ import msgspec
 
 from sampan.engine.containers import names
 from sampan.engine.containers.lifecycle import Emit, now
+from sampan.engine.containers.links import Links
 from sampan.engine.containers.logs import plan_log
 from sampan.engine.containers.merge import Defaults, complete_host, config_of, merge_image
 from sampan.engine.containers.mounts import Wanted, parse_volumes_from, wanted_mounts, with_mode
@@ -71,6 +72,10 @@ Validate = Callable[[CreateRequest], list[str]]
 Adjust = Callable[[HostConfig], HostConfig]
 
 
+_LINKABLE = ("bridge", "none")
+"""Modes with the default bridge or nothing; networks of one's own know names by themselves."""
+
+
 @dataclass(frozen=True)
 class Creator:
     """Makes containers. `validate` checks single values and returns warnings, `adjust` drops what those warn of."""
@@ -83,6 +88,7 @@ class Creator:
     defaults: Defaults
     validate: Validate
     adjust: Adjust
+    links: Links
     emit: Emit
     host_name: str
 
@@ -98,6 +104,8 @@ class Creator:
         container_id = names.new_id()
         record = self._record(container_id, merged, host, networking, image, config.image)
         wanted = wanted_mounts(merged, record.host_config, self._inherited(host))
+        if record.host_config.network_mode in _LINKABLE:
+            record.links = self.links.resolve(host.links or ())
         record.name = self._reserve(wished, container_id)
         container = Container(record)
         try:

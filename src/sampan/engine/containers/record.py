@@ -45,7 +45,7 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     """One row of the table `containers`.
 
     `config` is the user's merged with the image's, as dockerd's inspect shows it; `mounts` are the volumes and binds
-    that were resolved at create; `log_path` is empty for a driver without a file.
+    that were resolved at create; `log_path` is empty for a driver without a file; `links` has ids by alias.
     """
 
     id: str
@@ -59,6 +59,7 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     networking: NetworkingConfig
     mounts: list[MountPoint]
     log_path: str
+    links: dict[str, str] = msgspec.field(default_factory=dict)
     state: State = msgspec.field(default_factory=State)
     intent: str = ""
 

@@ -120,11 +120,12 @@ def render_summary(
     image: str,
     endpoints: Mapping[str, EndpointSettings],
     ports: Ports,
+    links: Sequence[str] = (),
 ) -> ContainerSummary:
-    """A row of GET /containers/json; `image` is the name to show."""
+    """A row of GET /containers/json; `image` is the name to show, `links` are names that others have for it."""
     return ContainerSummary(
         id=record.id,
-        names=[f"/{record.name}"],
+        names=sorted([f"/{record.name}", *links]),
         image=image,
         image_id=record.image_id,
         command=" ".join(_quoted(part) for part in command_of(record)),

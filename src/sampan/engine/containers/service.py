@@ -14,11 +14,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import msgspec
+
 from sampan.engine.containers import listing, names, render
 from sampan.engine.containers.create import Creator
 from sampan.engine.containers.detachkeys import parse_detach_keys
 from sampan.engine.containers.execs import Execs
 from sampan.engine.containers.lifecycle import Lifecycle
+from sampan.engine.containers.links import Links
 from sampan.engine.containers.logs import READABLE
 from sampan.engine.containers.streams import AttachSession
 from sampan.engine.containers.table import Container, Table
@@ -124,6 +127,7 @@ class Containers:
     processes: Processes
     read_log: LogReader
     networks: Networks
+    links: Links
     snapshots: Snapshots
     paths: DataPaths
     emit: Callable[..., None]
@@ -138,13 +142,15 @@ class Containers:
 
     def list(self, all: bool, limit: int, filters: Filters) -> Sequence[ContainerSummary]:
         """GET /containers/json, without sizes."""
-        return [self._summary(item) for item in self._select(all, limit, filters)]
+        names = self.links.names()
+        return [self._summary(item, names) for item in self._select(all, limit, filters)]
 
     async def list_with_sizes(self, all: bool, limit: int, filters: Filters) -> Sequence[ContainerSummary]:
         """GET /containers/json?size=1: walks every container's layer."""
         rows = []
+        names = self.links.names()
         for item in self._select(all, limit, filters):
-            row = self._summary(item)
+            row = self._summary(item, names)
             container = self.table.get(item.record.id)
             if container is not None:
                 row.size_rw, row.size_root_fs = await self.snapshots.sizes(container)
@@ -161,7 +167,7 @@ class Containers:
             container.record, self._status(container), health.status if health else "", self.networks.names(container)
         )
 
-    def _summary(self, item: listing.Listed) -> ContainerSummary:
+    def _summary(self, item: listing.Listed, names: Mapping[str, Sequence[str]]) -> ContainerSummary:
         record = item.record
         container = self.table.get(record.id)
         settings = self.networks.settings(container) if container else NetworkSettings()
@@ -172,6 +178,7 @@ class Containers:
             self.image_name(record.image_name, record.image_id),
             self.networks.endpoints(record.id, record.host_config.network_mode),
             settings.ports or {},
+            names.get(record.id, ()),
         )
 
     def _status(self, container: Container) -> str:
@@ -191,6 +198,7 @@ class Containers:
             self.snapshots.graph(container),
             self.networks.settings(container),
         )
+        document.host_config = msgspec.structs.replace(document.host_config, links=self.links.shown(container.record))
         if size:
             document.size_rw, document.size_root_fs = await self.snapshots.sizes(container)
         return document
@@ -232,7 +240,8 @@ class Containers:
         """DELETE /containers/{id}."""
         container = self.table.find(ref)
         if link:
-            raise NotImplementedYet("removing a link is not there: links are a legacy that Sampan does without")
+            await self.links.remove(ref)
+            return
         await self.lifecycle.remove(container, force, volumes)
 
     async def rename(self, ref: str, new: str) -> None:

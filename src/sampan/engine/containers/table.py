@@ -96,12 +96,20 @@ class Table:
         container = self._by_id.get(ref) or self._by_id.get(self._by_name.get(ref.removeprefix("/"), ""))
         if container is not None:
             return container
+        if "/" in ref and (linked := self._linked(ref)) is not None:
+            return linked
         found = [c for i, c in self._by_id.items() if i.startswith(ref)] if is_id_prefix(ref) else []
         if len(found) > 1:
             raise InvalidArgument(f"multiple IDs found with provided prefix: {ref}")
         if not found:
             raise NotFound(f"No such container: {ref}")
         return found[0]
+
+    def _linked(self, ref: str) -> Container | None:
+        """The container that another calls by an alias: `owner/alias`."""
+        owner, _, alias = ref.strip("/").rpartition("/")
+        container = self._by_id.get(self._by_name.get(owner, ""))
+        return self._by_id.get(container.record.links.get(alias, "")) if container else None
 
     def named(self, name: str) -> str | None:
         """The id of the container that has a name."""

@@ -12,9 +12,7 @@ from sampan.wire.containers import CreateRequest, HostConfig
 
 __all__ = ["ACCEPTED", "REFUSED", "refuse_unknown"]
 
-REFUSED: Mapping[str, str] = {
-    "HostConfig.Links": "links between containers",
-}
+REFUSED: Mapping[str, str] = {}
 """Field -> what it would be."""
 
 ACCEPTED: Mapping[str, str] = {
@@ -80,6 +78,7 @@ ACCEPTED: Mapping[str, str] = {
     "HostConfig.IOMaximumIOps": "Windows only: refused with Docker's words",
     "HostConfig.Init": "process and mounts",
     "HostConfig.IpcMode": "namespaces",
+    "HostConfig.Links": "links between containers",
     "HostConfig.Isolation": "only default: refused with Docker's words",
     "HostConfig.KernelMemory": "Docker ignores it as well",
     "HostConfig.KernelMemoryTCP": "resources",

@@ -132,6 +132,11 @@ def _check_network(config: ContainerConfig, host: HostConfig) -> None:
         raise InvalidArgument("conflicting options: hostname and the UTS mode")
     if host.network_mode.startswith("container:"):
         _check_joined_network(config, host)
+    if host.network_mode == "host" and host.links:
+        raise InvalidArgument(
+            "conflicting options: host type networking can't be used with links. "
+            "This would result in undefined behavior"
+        )
     wanted_ports(config, host)
 
 
