@@ -23,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sampan import __version__
+from sampan import __version__, systemd
 from sampan import config as configuration
 from sampan.config import Config
 from sampan.daemonlog import set_up_logging
@@ -145,8 +145,10 @@ async def serve(config: Config) -> None:
         gc.collect()
         gc.freeze()
         log.info("sampand %s listens on %s", __version__, ", ".join(config.hosts))
+        systemd.tell(config.environment, systemd.READY)
         await stop.wait()
         log.info("stopping")
+        systemd.tell(config.environment, systemd.STOPPING)
     finally:
         await daemon.stop()
 
