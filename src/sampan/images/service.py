@@ -258,9 +258,9 @@ class Images(Library):
         self.snapshots.close()
         self.collector.close()
 
-    def emit(self, image: Image, action: str, name: str) -> None:
-        """An event of an image, with its labels and the name it was called by."""
-        self._events.emit("image", action, image.id, {**(image.config.run.labels or {}), "name": name})
+    def emit(self, image: Image, action: str, name: str, actor: str = "") -> None:
+        """An event of an image (or of `actor`), with its labels and the name it was called by."""
+        self._events.emit("image", action, actor or image.id, {**(image.config.run.labels or {}), "name": name})
 
     def _commit(self, request: CommitRequest, base: Image, name: Reference | None) -> NewImage:
         with self._work() as lease:

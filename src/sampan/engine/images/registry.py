@@ -75,7 +75,7 @@ class Registries:
         lines.say(progress.status(f"{name.tag}: digest: {pushed.digest} size: {pushed.size}"))
         aux = {"Tag": name.tag, "Digest": pushed.digest, "Size": pushed.size}
         lines.say(codec.encode(ProgressMessage(progress_detail=ProgressDetail(), aux=aux)) + b"\r\n")
-        self._images.emit(image, "push", name.familiar)
+        self._images.emit(image, "push", name.familiar_name, name.familiar)
 
     async def search(
         self, term: str, limit: int, filters: Mapping[str, list[str]], credentials: AuthConfig | None

@@ -75,7 +75,7 @@ class Sources:
         same = before[0] == pulled.target and before[1] is not None and before[1].id == image.id
         what = "Image is up to date for" if same else "Downloaded newer image for"
         lines.say(progress.status(f"Status: {what} {reference.familiar}"))
-        self._images.emit(image, "pull", reference.familiar)
+        self._images.emit(image, "pull", reference.familiar_name, reference.familiar)
 
     async def import_(
         self,

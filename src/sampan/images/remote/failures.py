@@ -30,6 +30,11 @@ _KINDS: dict[int, type[SampanError]] = {
     413: Exhausted,
     429: Unavailable,
 }
+# For answers without a body: those to HEAD.
+_WORDS = {
+    401: "unauthorized: authentication required",
+    403: "denied: requested access to the resource is denied",
+}
 _TEXT_LIMIT = 300
 
 
@@ -68,7 +73,7 @@ def answers_of(body: bytes) -> list[Answer]:
 
 def of_answer(what: str, status: int, body: bytes) -> SampanError:
     """The error that an answer is; `what` says what was asked for."""
-    told = "; ".join(str(answer) for answer in answers_of(body)) or _plain(body)
+    told = "; ".join(str(answer) for answer in answers_of(body)) or _plain(body) or _WORDS.get(status, "")
     message = f"{what}: {told}" if told else f"{what}: the registry answered with status {status}"
     kind = _KINDS.get(status)
     if kind is not None:
