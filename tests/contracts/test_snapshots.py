@@ -70,7 +70,18 @@ class OlderKernel(OverlayStore):
         self.patch.undo()
 
 
-STORES: dict[str, Callable] = {"overlay": OverlayStore, "overlay before 6.7": OlderKernel}
+class OldestKernel(OlderKernel):
+    """The same on a kernel whose overlay knows nothing of fsconfig(2): it refuses at the end, and names no option."""
+
+    def refuse(self, mount):
+        raise OSError(errno.EINVAL, "Invalid argument", "")
+
+
+STORES: dict[str, Callable] = {
+    "overlay": OverlayStore,
+    "overlay before 6.7": OlderKernel,
+    "overlay before 6.5": OldestKernel,
+}
 
 
 @pytest.fixture(params=sorted(STORES))

@@ -84,8 +84,8 @@ def _mount_detached(overlay: OverlayMount) -> int:
     try:
         return _mount_by_descriptor(overlay)
     except OSError as error:
-        # Before Linux 6.7 a context takes lower directories only as one short string.
-        if error.errno != errno.EINVAL or error.filename != _LOWER:
+        # Linux 6.7 is the first that takes lower directories one by one. Before 6.5 it refuses them only at the end.
+        if error.errno != errno.EINVAL:
             raise
         return _mount_aside(overlay)
 
