@@ -36,10 +36,11 @@ _CHUNK = 1 << 20
 async def settled(work: asyncio.Future[T]) -> T:
     """The result of what runs in a thread. Cancelling waits until the thread is done with it."""
     try:
-        return await asyncio.shield(work)
+        await asyncio.wait([work])
     except asyncio.CancelledError:
         await asyncio.wait([work])
         raise
+    return work.result()
 
 
 class Turns:
@@ -135,7 +136,7 @@ class _IngestWriter:
         self._batch: list[bytes] = []
         self._size = 0
         self._writing: asyncio.Future[None] | None = None
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
 
     @property
     def offset(self) -> int:
@@ -147,13 +148,14 @@ class _IngestWriter:
         self._batch.append(data)
         self._size += len(data)
         self._offset += len(data)
-        if self._writing is None or self._writing.done() or self._size >= _BATCH:
-            await self._settle()
-            self._write_batch()
+        if self._writing is None:
+            self._go_on()
+        if self._size >= _BATCH:
+            await self._drained(_BATCH)
 
     async def commit(self) -> None:
         """See BlobWriter."""
-        await self._flush()
+        await self._drained()
         expected = parse_digest(self._layer.digest)
         try:
             await settled(self._run(lambda: self._ingest.commit(expected, self._layer.size)))
@@ -164,7 +166,7 @@ class _IngestWriter:
         """See BlobWriter. A disk that is full is not left full of what can't be finished."""
         try:
             with suppress(SampanError):
-                await self._flush()
+                await self._drained()
         finally:
             if isinstance(self._failure, Exhausted):
                 self._ingest.discard()
@@ -172,28 +174,24 @@ class _IngestWriter:
                 self._ingest.abort()
             self._release()
 
-    async def _flush(self) -> None:
-        await self._settle()
-        self._write_batch()
-        await self._settle()
-
-    async def _settle(self) -> None:
-        """Wait for the thread. After a failure nothing more is written: there would be a gap."""
+    async def _drained(self, below: int = 1) -> None:
+        """Wait until fewer than `below` bytes wait to be written, and for 1 until all are."""
+        while self._writing is not None and (below == 1 or self._size >= below):
+            await settled(asyncio.gather(self._writing, return_exceptions=True))
         if self._failure is not None:
             raise self._failure
-        if self._writing is None:
-            return
-        try:
-            await settled(self._writing)
-        except Exception as error:
-            self._failure = error
-            raise
-        self._writing = None
 
-    def _write_batch(self) -> None:
-        batch, self._batch, self._size = self._batch, [], 0
-        if batch:
+    def _go_on(self) -> None:
+        """Give the thread what has gathered. After a failure nothing more is written: there would be a gap."""
+        self._writing = None
+        if self._batch and self._failure is None:
+            batch, self._batch, self._size = self._batch, [], 0
             self._writing = self._run(lambda: self._write(batch))
+            self._writing.add_done_callback(self._written)
+
+    def _written(self, writing: asyncio.Future[None]) -> None:
+        self._failure = writing.exception()
+        self._go_on()
 
     def _write(self, batch: list[bytes]) -> None:
         for piece in batch:

@@ -39,7 +39,7 @@ async def download(
             except Broken as error:
                 failed = 0 if writer.offset > before else failed + 1
                 if failed >= settings.attempts:
-                    raise
+                    raise Broken(f"{layer.digest}, at {writer.offset} of {layer.size} bytes: {error}") from None
                 report(layer, "retrying", writer.offset)
                 await pause(settings, failed, error)
         report(layer, "verifying", layer.size)
