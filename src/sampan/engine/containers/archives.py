@@ -106,7 +106,7 @@ class Archives:
                 owner = _owner(record.config.user, root) if as_user and record.config.user else None
                 with _extraction_point(root, path) as folder:
                     archive = TarReader(ByteSource(decompressed(inlet.more)))
-                    Extraction(folder, owner, keep_kinds).run(archive)
+                    Extraction(folder, owner, keep_kinds, path).run(archive)
 
         async with pumping(inlet):
             await asyncio.to_thread(work)

@@ -253,7 +253,7 @@ def check_running(container: Container) -> None:
     """Raise Conflict unless commands can be run in the container."""
     status = container.record.state.status
     if status == "paused":
-        raise Conflict(f"container {container.id} is paused, unpause the container before exec")
+        raise Conflict(f"Container {container.name} is paused, unpause the container before exec")
     if status == "restarting":
         raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
     if not container.running:

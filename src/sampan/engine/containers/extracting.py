@@ -31,11 +31,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 class Extraction:
     """One archive on its way into the directory `root`, whose descriptor stays the caller's.
 
-    With `owner` everything belongs to that user and group.
+    With `owner` everything belongs to that user and group; `place` is what messages call the directory.
     """
 
-    def __init__(self, root: int, owner: tuple[int, int] | None = None, keep_kinds: bool = False) -> None:
+    def __init__(
+        self, root: int, owner: tuple[int, int] | None = None, keep_kinds: bool = False, place: str = "/"
+    ) -> None:
         self._root = root
+        self._place = place
         self._owner = owner
         self._keep_kinds = keep_kinds
         self._folder = ""
@@ -77,7 +80,7 @@ class Extraction:
         is_folder, comes = stat.S_ISDIR(found.st_mode), entry.kind == Kind.DIRECTORY
         if self._keep_kinds and is_folder != comes:
             there, new = ("directory", "non-directory") if is_folder else ("non-directory", "directory")
-            raise InvalidArgument(f'cannot overwrite {there} "{entry.name.rstrip("/")}" with {new}')
+            raise InvalidArgument(f'cannot overwrite {there} "{entry.name.rstrip("/")}" with {new} "{self._place}"')
         if is_folder and comes:
             return True
         if is_folder:

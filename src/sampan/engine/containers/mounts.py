@@ -183,6 +183,10 @@ def _volume_mount(mount: Mount, target: str) -> Wanted:
     options = mount.volume_options
     if mount.source:
         check_volume_name(mount.source)
+    elif mount.read_only:
+        raise InvalidArgument(
+            'invalid mount config for type "volume": must not set ReadOnly mode when using anonymous volumes'
+        )
     if options and options.subpath.startswith("/"):
         raise InvalidArgument(f"subpath must be a relative path within the volume, not {options.subpath!r}")
     driver = options.driver_config.name if options and options.driver_config else ""

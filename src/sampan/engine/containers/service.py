@@ -322,7 +322,7 @@ class Containers:
         status = container.record.state.status
         if status in ("paused", "restarting"):
             advice = {"paused": "unpause the container before attach", "restarting": "wait until it is running"}
-            raise Conflict(f"container {container.id} is {status}, {advice[status]}")
+            raise Conflict(f"container {ref} is {status}, {advice[status]}")
         readable = container.record.host_config.log_config.type in READABLE
         replay = options.logs and readable and (options.stdout or options.stderr)
         past = LogOptions(options.stdout, options.stderr)
