@@ -18,6 +18,7 @@ from typing import Any
 import images
 from engines import IMAGE, Bench
 from instant import InstantEngine
+from registries import Registry
 from rig.engines import Sampand, peer_binary
 from rig.http import EngineClient
 
@@ -159,6 +160,43 @@ def load(bench: Bench) -> float:
             raise Unfit(answer.message[:80])
         expect(client.delete(f"/images/{images.NAME}?force=1"), 200)
         time.sleep(1)  # bytes that are removed later must not count in what comes next
+    return taken
+
+
+def without_error(answer: Any) -> None:
+    if answer.status != 200 or b'"error"' in answer.body:
+        raise Unfit((answer.body.splitlines() or [b""])[-1].decode()[:80])
+
+
+def pull(bench: Bench) -> float:
+    """Seconds for a pull from docker-registry on the engine's loopback."""
+    with Registry(bench) as registry, bench.engine.client(timeout=300) as client:
+        registry.fill()
+        taken = timed_pull(client, registry)
+        expect(client.delete(f"/images/{registry.image}:1?force=1"), 200)
+        time.sleep(1)
+    return taken
+
+
+def timed_pull(client: EngineClient, registry: Registry) -> float:
+    began = time.perf_counter()
+    without_error(client.post(f"/images/create?fromImage={registry.image}&tag=1&tlsVerify=false"))
+    return time.perf_counter() - began
+
+
+def push(bench: Bench) -> float:
+    """Seconds for a push of pulled gzip layers to an empty docker-registry."""
+    with Registry(bench) as source, Registry(bench, port=5001) as target, bench.engine.client(timeout=300) as client:
+        source.fill()
+        timed_pull(client, source)
+        expect(client.post(f"/images/{source.image}:1/tag?repo={target.image}&tag=1"), 201)
+        began = time.perf_counter()
+        headers = {"X-Registry-Auth": "e30="}
+        without_error(client.request("POST", f"/images/{target.image}/push?tag=1&tlsVerify=false", None, headers))
+        taken = time.perf_counter() - began
+        for image in (source.image, target.image):
+            expect(client.delete(f"/images/{image}:1?force=1"), 200)
+        time.sleep(1)
     return taken
 
 
@@ -373,6 +411,15 @@ MEASURES = (
     Measure("cli", "`docker run --rm --net=none`, without the command line's own share", "ms", cli_run, factor=4),
     Measure("exec", "exec of /bin/true", "ms", exec_true, factor=2.3),
     Measure("load", "load an image of 300 MB in ten layers", "s", load, factor=1.5, against=STORES),
+    Measure(
+        "pull",
+        "pull the same image, gzip, from docker-registry on loopback",
+        "s",
+        pull,
+        factor=1.5,
+        against=(*STORES, "podman"),
+    ),
+    Measure("push", "push it as pulled to an empty docker-registry", "s", push, factor=1, against=STORES),
     Measure("attach", "256 MiB of output through attach", "MB/s", by_attach, more_is_better=True, factor=1.8),
     Measure("follow", "256 MiB of output through logs --follow", "MB/s", by_follow, more_is_better=True, factor=1.8),
     Measure("read-back", "256 MiB of log read back", "MB/s", read_back, more_is_better=True, factor=1.8),
