@@ -87,7 +87,11 @@ class Maker:
             if not self._content.has(digest_of(content)):
                 self._content.put(content)
         started = {blob: layer.unpacking for blob, layer in zip(blobs, layers, strict=True) if layer.unpacking}
-        self._unpacker.finish(config, blobs, started, lease)
+        try:
+            self._unpacker.finish(config, blobs, started, lease)
+        finally:
+            # What was there already needs no second unpacking.
+            self._unpacker.discard_all(started.values())
         self._content.sync()
         kept = frozenset({digest_of(document), digest_of(manifest), *blobs})
         return NewImage(digest_of(document), document, digest_of(manifest), kept, parent)

@@ -247,6 +247,19 @@ async def test_nothing_changed_is_an_image_without_another_layer(kit):
     assert (len(blobs), ingests) == (5, [])
 
 
+async def test_the_same_changes_again_are_kept_once(kit):
+    change(kit)
+    request = CommitRequest("c", RunConfig(cmd=["x"]))
+    for name in ("one", "two"):
+        await kit.images.commit(request, kit.images.resolve("base:1").id, name)
+    kinds = kit.images.snapshots._database.read(
+        lambda rows: [kind for (kind,) in rows.execute("SELECT kind FROM snapshots")]
+    )
+    assert sorted(kinds) == ["active", "init", "layer", "layer"]
+    # Besides the rows' directories there is only the empty one.
+    assert len(os.listdir(kit.images.snapshots.folder)) == len(kinds) + 1
+
+
 async def test_commits_that_can_not_be(kit):
     with pytest.raises(InvalidArgument, match="RUN is not a valid change command"):
         await commit(kit, changes=["RUN x"])
