@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sampan.kernel import syscalls
+from sampan.kernel.mounts import within
 
 __all__ = ["Bind", "alone", "assembled", "of_process"]
 
@@ -25,15 +27,18 @@ T = TypeVar("T")
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _AT_RECURSIVE = 0x8000
+_MISSING = (errno.ENOENT, errno.EXDEV)
 
 
 @dataclass(frozen=True)
 class Bind:
-    """A file or directory of the host at an absolute path within a root."""
+    """A file or directory of the host at an absolute path within a root; `subpath` of the source, where that is given,
+    which no link leads out of."""
 
     source: str
     target: str
     read_only: bool = False
+    subpath: str = ""
 
 
 @contextmanager
@@ -92,7 +97,7 @@ def _assemble(mount: int, binds: Sequence[Bind], place: str) -> tuple[int, int]:
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     # All copies first: `place` may hide a source.
-    trees = [(bind, tree) for bind in binds if (tree := _copy(bind.source)) is not None]
+    trees = [(bind, tree) for bind in binds if (tree := _copy(bind)) is not None]
     try:
         syscalls.move_mount(mount, place)
         root = os.open(place, _DIRECTORY)
@@ -104,15 +109,21 @@ def _assemble(mount: int, binds: Sequence[Bind], place: str) -> tuple[int, int]:
             os.close(tree)
 
 
-def _copy(source: str) -> int | None:
+def _copy(bind: Bind) -> int | None:
+    flags = syscalls.OPEN_TREE_CLONE | _AT_RECURSIVE
     try:
-        return syscalls.open_tree(source, syscalls.OPEN_TREE_CLONE | _AT_RECURSIVE)
-    except FileNotFoundError:
-        return None
+        if not bind.subpath:
+            return syscalls.open_tree(bind.source, flags)
+        with within(bind.source, bind.subpath) as source:
+            return syscalls.open_tree(source, flags)
+    except OSError as error:
+        if error.errno in _MISSING:
+            return None
+        raise
 
 
 def _attach(root: int, bind: Bind, tree: int) -> None:
-    target = _target(root, bind.target, os.path.isdir(bind.source))
+    target = _target(root, bind.target, stat.S_ISDIR(os.fstat(tree).st_mode))
     try:
         syscalls.move_mount_onto(tree, target)
     finally:

@@ -17,7 +17,8 @@ from sampan.monitor.protocol import Files, Message
 class Mount:
     """A mount(2) in the private namespace of one start, made with `cwd` as the working directory.
 
-    With `pid` it is what that process has mounted at `source`.
+    With `pid` it is what that process has mounted at `source`; with `within` it is bound from there, `source` being a
+    path below that folder which no link leads out of.
     """
 
     source: str
@@ -27,6 +28,7 @@ class Mount:
     data: str | None = None
     cwd: str | None = None
     pid: int | None = None
+    within: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Sequence
 
 from sampan.kernel import syscalls
-from sampan.kernel.mounts import attach_from
+from sampan.kernel.mounts import attach_from, attach_within
 from sampan.monitor.protocol import Message
 
 _DEFAULT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
@@ -76,6 +76,9 @@ def _arrange_mounts(plan: Message) -> None:
     for mount in plan.get("mounts") or ():
         if mount.get("pid"):
             attach_from(mount["pid"], mount["source"], mount["target"])
+            continue
+        if mount.get("within"):
+            attach_within(mount["within"], mount["source"], mount["target"])
             continue
         os.chdir(mount.get("cwd") or "/")
         syscalls.mount(mount["source"], mount["target"], mount["fstype"], mount.get("flags") or 0, mount.get("data"))

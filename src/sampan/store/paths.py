@@ -95,6 +95,10 @@ class RunPaths:
         """The mount target of a container's root, used only inside its own mount namespace."""
         return self.bundle(container_id) / "rootfs"
 
+    def subpath(self, container_id: str, number: int) -> Path:
+        """Where a part of a volume is mounted, likewise."""
+        return self.bundle(container_id) / f"volume-{number}"
+
     def shared_memory(self, container_id: str) -> Path:
         """Where another container's /dev/shm is mounted, likewise, for one that joins its ipc namespace."""
         return self.bundle(container_id) / "shm"

@@ -8,6 +8,8 @@ Blocking: called in a thread.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,10 +32,11 @@ from sampan.engine.containers.spec.users import User
 from sampan.engine.containers.table import Table
 from sampan.errors import Conflict, InvalidArgument, NotFound
 from sampan.kernel.facts import HostFacts
+from sampan.kernel.mounts import within
 from sampan.monitor.client import LogOptions, Mount, StartRequest
 from sampan.store.overlay import OverlayMount
 from sampan.store.paths import DataPaths, RunPaths
-from sampan.wire.containers import Ulimit
+from sampan.wire.containers import MountPoint, Ulimit
 
 
 class Attachment(Protocol):
@@ -93,6 +96,7 @@ class Bundles:
         bundle = self.run.bundle(record.id)
         self.run.rootfs(record.id).mkdir(parents=True, exist_ok=True)
         self._make_bind_sources(record)
+        self._make_subpath_targets(record)
         plan = self._plan(record, user, namespaces, files)
         if links:
             env = [*environment_of(links), *(record.config.env or ())]
@@ -163,6 +167,39 @@ class Bundles:
                     f"error while creating mount source path '{point.source}': mkdir {point.source}: {error.strerror}"
                 ) from None
 
+    def _subpath_mounts(self, record: ContainerRecord) -> list[Mount]:
+        """Parts of volumes. A link that changes while we look must not lead out of the volume, so that they are bound
+        where no path is looked at again: in the runtime's own mount namespace, to a place from which it binds them."""
+        return [
+            Mount(subpath, str(self.run.subpath(record.id, number)), None, within=point.source)
+            for number, point in enumerate(record.mounts)
+            if (subpath := record.subpaths.get(point.destination))
+        ]
+
+    def _sources(self, record: ContainerRecord) -> list[MountPoint]:
+        """The mounts as the runtime is to make them."""
+        places = {mount.target for mount in self._subpath_mounts(record)}
+        numbered = [(str(self.run.subpath(record.id, number)), point) for number, point in enumerate(record.mounts)]
+        return [msgspec.structs.replace(point, source=place) if place in places else point for place, point in numbered]
+
+    def _make_subpath_targets(self, record: ContainerRecord) -> None:
+        for mount in self._subpath_mounts(record):
+            folder, target = mount.within or "", Path(mount.target)
+            try:
+                with within(folder, mount.source) as source:
+                    is_folder = os.path.isdir(source)
+            except OSError as error:
+                if error.errno == errno.EXDEV:
+                    raise InvalidArgument(
+                        f"path concatenation escapes the base directory, base: {folder}, subpath: {mount.source}"
+                    ) from None
+                raise NotFound(
+                    f"cannot access path {folder}/{mount.source}: {os.strerror(error.errno or 0).lower()}"
+                ) from None
+            if target.exists() and target.is_dir() != is_folder:
+                target.rmdir() if target.is_dir() else target.unlink()
+            target.mkdir(exist_ok=True) if is_folder else target.touch()
+
     def _plan(
         self, record: ContainerRecord, user: User, namespaces: NamespacePaths, files: Mapping[str, str]
     ) -> SpecPlan:
@@ -181,7 +218,7 @@ class Bundles:
             hostname_path=files.get("hostname", ""),
             hosts_path=files.get("hosts", ""),
             resolv_conf_path=files.get("resolv.conf", ""),
-            mounts=tuple(_plainly_read_only(mount) for mount in plan_mounts(host, record.mounts)),
+            mounts=tuple(_plainly_read_only(mount) for mount in plan_mounts(host, self._sources(record))),
             namespaces=namespaces,
             devices=resolve_devices(host.devices or (), privileged=host.privileged),
             block_devices=block_numbers(host),
@@ -229,7 +266,7 @@ class Bundles:
             env=_runtime_environment(),
             cwd=str(bundle),
             console_socket=console,
-            mounts=[self._root_mount(record.id), *self._joined_memory(record)],
+            mounts=[self._root_mount(record.id), *self._joined_memory(record), *self._subpath_mounts(record)],
             unmount=self.settings.unmount,
             slave=self.settings.slave,
             tty=config.tty,

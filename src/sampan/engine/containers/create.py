@@ -12,8 +12,8 @@ import os
 import posixpath
 import secrets
 import stat
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,13 +25,14 @@ from sampan.engine.containers.lifecycle import Emit, now
 from sampan.engine.containers.links import Links
 from sampan.engine.containers.logs import plan_log
 from sampan.engine.containers.merge import Defaults, complete_host, config_of, merge_image
-from sampan.engine.containers.mounts import Wanted, parse_volumes_from, wanted_mounts, with_mode
+from sampan.engine.containers.mounts import Wanted, from_point, parse_volumes_from, wanted_mounts, with_mode
 from sampan.engine.containers.record import ContainerRecord
 from sampan.engine.containers.rootfs import Rootfs, copy_into_volume, make_directory
 from sampan.engine.containers.signals import parse_signal
 from sampan.engine.containers.spec.users import User
 from sampan.engine.containers.table import Container, Table
 from sampan.errors import InvalidArgument, SampanError
+from sampan.kernel.mounts import within
 from sampan.store.paths import DataPaths
 from sampan.wire.containers import (
     ContainerConfig,
@@ -186,12 +187,13 @@ class Creator:
         self.table.reserve(name, container_id)
         return name
 
-    def _inherited(self, host: HostConfig) -> list[MountPoint]:
-        points: list[MountPoint] = []
+    def _inherited(self, host: HostConfig) -> list[Wanted]:
+        wishes: list[Wanted] = []
         for text in host.volumes_from or ():
             ref, mode = parse_volumes_from(text)
-            points += [with_mode(point, mode) for point in self.table.find(ref).record.mounts]
-        return points
+            other = self.table.find(ref).record
+            wishes += [from_point(with_mode(p, mode), other.subpaths.get(p.destination, "")) for p in other.mounts]
+        return wishes
 
     def _point(self, wish: Wanted) -> MountPoint:
         """The mount as it will be; an anonymous volume gets its name here, so that the row knows it from the start."""
@@ -203,6 +205,7 @@ class Creator:
     async def _make(self, container: Container, wanted: Sequence[Wanted]) -> None:
         record = container.record
         record.mounts = [self._point(wish) for wish in wanted]
+        record.subpaths = {wish.target: wish.subpath for wish in wanted if wish.subpath}
         async with AsyncExitStack() as undo:
             await self.table.insert(container)
             undo.push_async_callback(self.table.delete, container)
@@ -242,5 +245,17 @@ class Creator:
             if needs_directory:
                 make_directory(root, record.config.working_dir, owner.uid, owner.gid)
             for point in points:
-                if stat.S_ISDIR(os.stat(point.source).st_mode):
-                    copy_into_volume(root, point.destination, point.source)
+                with _part(point.source, record.subpaths.get(point.destination, ".")) as source:
+                    if source and stat.S_ISDIR(os.stat(source).st_mode):
+                        copy_into_volume(root, point.destination, source)
+
+
+@contextmanager
+def _part(volume: str, subpath: str) -> Iterator[str]:
+    """A path to a part of a volume; "" where there is no such part, which the start will refuse."""
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(within(volume, subpath))
+        except OSError:
+            path = ""
+        yield path

@@ -26,7 +26,8 @@ _GROUPS = (("ro", "rw"), ("z", "Z"), ("nocopy",), ("consistent", "cached", "dele
 
 @dataclass(frozen=True)
 class Wanted:
-    """One mount. `spec` is the entry of Mounts it came from; `anonymous` volumes get a name later."""
+    """One mount. `spec` is the entry of Mounts it came from; `anonymous` volumes get a name later; of a volume with a
+    `subpath` only that is mounted."""
 
     kind: str
     target: str
@@ -37,6 +38,7 @@ class Wanted:
     no_copy: bool = False
     driver: str = ""
     spec: Mount | None = None
+    subpath: str = ""
 
     @property
     def anonymous(self) -> bool:
@@ -57,13 +59,13 @@ class Wanted:
         )
 
 
-def wanted_mounts(config: ContainerConfig, host: HostConfig, inherited: Sequence[MountPoint]) -> list[Wanted]:
+def wanted_mounts(config: ContainerConfig, host: HostConfig, inherited: Sequence[Wanted]) -> list[Wanted]:
     """All mounts of a new container; `inherited` are those of VolumesFrom. Raises InvalidArgument."""
     named = [parse_bind(text, host.volume_driver) for text in host.binds or ()]
     named += [parse_mount(mount) for mount in host.mounts]
     _refuse_twice([*(w.target for w in named), *(_target(t, "tmpfs") for t in host.tmpfs)])
     taken = {w.target for w in named}
-    wanted = [from_point(p) for p in inherited if p.destination not in taken] + named
+    wanted = [wish for wish in inherited if wish.target not in taken] + named
     taken |= {w.target for w in wanted}
     for path in config.volumes or ():
         target = _target(path, "volume")
@@ -187,12 +189,15 @@ def _volume_mount(mount: Mount, target: str) -> Wanted:
         raise InvalidArgument(
             'invalid mount config for type "volume": must not set ReadOnly mode when using anonymous volumes'
         )
-    if options and options.subpath.startswith("/"):
-        raise InvalidArgument(f"subpath must be a relative path within the volume, not {options.subpath!r}")
+    subpath = options.subpath if options else ""
+    if subpath.startswith("/") or posixpath.normpath(subpath).split("/")[0] == "..":
+        raise InvalidArgument(
+            'invalid mount config for type "volume": subpath must be a relative path within the volume'
+        )
     driver = options.driver_config.name if options and options.driver_config else ""
     no_copy = bool(options and options.no_copy)
     mode = "" if mount.read_only else "z"
-    return Wanted("volume", target, mount.source, mode, mount.read_only, "", no_copy, driver, mount)
+    return Wanted("volume", target, mount.source, mode, mount.read_only, "", no_copy, driver, mount, subpath)
 
 
 def parse_volumes_from(text: str) -> tuple[str, str]:
@@ -210,7 +215,7 @@ def with_mode(point: MountPoint, mode: str) -> MountPoint:
     return msgspec.structs.replace(point, rw=point.rw and "ro" not in mode.split(","), mode=mode or point.mode)
 
 
-def from_point(point: MountPoint) -> Wanted:
+def from_point(point: MountPoint, subpath: str = "") -> Wanted:
     """The wish that gives the same mount again."""
     wanted = Wanted(
         point.type,
@@ -221,4 +226,4 @@ def from_point(point: MountPoint) -> Wanted:
         point.propagation,
         no_copy=True,
     )
-    return replace(wanted, driver="local") if point.type == "volume" else wanted
+    return replace(wanted, driver="local", subpath=subpath) if point.type == "volume" else wanted

@@ -45,7 +45,8 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     """One row of the table `containers`.
 
     `config` is the user's merged with the image's, as dockerd's inspect shows it; `mounts` are the volumes and binds
-    that were resolved at create; `log_path` is empty for a driver without a file; `links` has ids by alias.
+    that were resolved at create; `subpaths` has, by their destinations, what of a volume is mounted where it isn't the
+    whole; `log_path` is empty for a driver without a file; `links` has ids by alias.
     """
 
     id: str
@@ -59,6 +60,7 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     networking: NetworkingConfig
     mounts: list[MountPoint]
     log_path: str
+    subpaths: dict[str, str] = msgspec.field(default_factory=dict)
     links: dict[str, str] = msgspec.field(default_factory=dict)
     state: State = msgspec.field(default_factory=State)
     intent: str = ""

@@ -60,7 +60,8 @@ class Roots:
 
     def _binds(self, record: ContainerRecord) -> list[Bind]:
         points = [p for p in record.mounts if p.type in ("bind", "volume")]
-        binds = [Bind(p.source, p.destination, not p.rw) for p in points]
+        parts = record.subpaths
+        binds = [Bind(p.source, p.destination, not p.rw, parts.get(p.destination, "")) for p in points]
         taken = {bind.target for bind in binds}
         folder = self.paths.container(record.id)
         files = [Bind(str(folder / name), f"/etc/{name}") for name in _ETC_FILES if (folder / name).exists()]
