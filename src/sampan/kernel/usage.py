@@ -138,7 +138,7 @@ def _read_v2(directory: Path) -> Usage:
         memory=_number(directory / "memory.current"),
         memory_peak=_number(directory / "memory.peak"),
         memory_limit=_number(directory / "memory.max"),
-        memory_failures=_pairs(directory / "memory.events").get("max", 0),
+        memory_failures=_pairs(directory / "memory.events").get("oom", 0),
         memory_stats=_pairs(directory / "memory.stat"),
         io_bytes=tuple(counter for key, counter in counters if key in ("rbytes", "wbytes")),
         io_operations=tuple(counter for key, counter in counters if key in ("rios", "wios")),

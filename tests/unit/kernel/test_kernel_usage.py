@@ -27,7 +27,7 @@ V2_FILES = {
     "memory.current": "100\n",
     "memory.peak": "200\n",
     "memory.max": "max\n",
-    "memory.events": "low 0\nmax 4\noom_kill 1\n",
+    "memory.events": "low 0\nmax 9\noom 4\noom_kill 1\n",
     "memory.stat": "anon 5\nfile 6\n",
     "cpu.stat": "usage_usec 30\nuser_usec 20\nsystem_usec 10\nnr_periods 1\nnr_throttled 2\nthrottled_usec 3\n",
     "pids.current": "3\n",

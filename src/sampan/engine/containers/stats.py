@@ -23,6 +23,9 @@ from sampan.wire.stats import (
     ThrottlingData,
 )
 
+# Docker's word for no limit, on cgroup2 only.
+_UNLIMITED_PROCESSES = (1 << 64) - 1
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -54,13 +57,18 @@ def render_stats(sample: Sample, before: Sample | None, machine: Machine) -> Sta
     return Stats(
         read=format_time(sample.at),
         preread=format_time(before.at if before else 0),
-        pids_stats=PidsStats(current=usage.processes, limit=usage.processes_limit),
+        pids_stats=_processes(usage, machine.unified),
         blkio_stats=_blkio(usage, machine.unified),
         cpu_stats=_cpu(sample),
         precpu_stats=_cpu(before) if before else CPUStats(),
         memory_stats=_memory(usage, machine),
         networks={interface.name: _network(interface) for interface in sample.interfaces},
     )
+
+
+def _processes(usage: Usage, unified: bool) -> PidsStats:
+    limit = usage.processes_limit or (_UNLIMITED_PROCESSES if unified else 0)
+    return PidsStats(current=usage.processes, limit=limit)
 
 
 def _cpu(sample: Sample) -> CPUStats:
@@ -86,7 +94,7 @@ def _memory(usage: Usage, machine: Machine) -> MemoryStats:
         usage=usage.memory,
         max_usage=0 if machine.unified else usage.memory_peak,
         stats=dict(usage.memory_stats),
-        failcnt=0 if machine.unified else usage.memory_failures,
+        failcnt=usage.memory_failures,
         limit=min(limit, machine.memory) if limit else machine.memory,
     )
 

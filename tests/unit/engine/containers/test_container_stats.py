@@ -46,7 +46,8 @@ def test_version_2_shows_what_docker_shows_of_it():
     used = sample(memory=5, memory_peak=6, memory_failures=7, io_bytes=(IoCounter(8, 0, "read", 9),))
     old, new = (render_stats(used, None, Machine(MIB, unified)) for unified in (False, True))
     assert (old.memory_stats.max_usage, old.memory_stats.failcnt) == (6, 7)
-    assert (new.memory_stats.max_usage, new.memory_stats.failcnt) == (0, 0)
+    assert (new.memory_stats.max_usage, new.memory_stats.failcnt) == (0, 7)
+    assert (old.pids_stats.limit, new.pids_stats.limit) == (0, 2**64 - 1)
     assert old.blkio_stats.io_queue_recursive == []
     assert new.blkio_stats.io_queue_recursive is None
     assert [(e.major, e.op, e.value) for e in new.blkio_stats.io_service_bytes_recursive] == [(8, "read", 9)]

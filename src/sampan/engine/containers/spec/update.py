@@ -36,8 +36,7 @@ _CHANGEABLE = (
     "cpu_realtime_period",
     "cpu_realtime_runtime",
 )
-# As many as the kernel has process ids: Debian 12's crun can't take a limit away.
-_UNLIMITED = {"limit": 1 << 22}
+_UNLIMITED = {"limit": -1}
 
 
 @dataclass(frozen=True)
