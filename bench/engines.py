@@ -22,7 +22,10 @@ class Podman(Engine):
         roots = [f"--root={self.home}/root", f"--runroot={self.home}/run", f"--tmpdir={self.home}/tmp"]
         options = ["--cgroup-manager=cgroupfs", f"--network-config-dir={self.home}/net"]
         service = ["system", "service", "--time=0", self.host]
-        self.command = [str(PEERS), "run", "podman", *roots, *options, *service]
+        registries = self.home / "registries.conf"
+        registries.write_text('[[registry]]\nlocation = "127.0.0.1:5000"\ninsecure = true\n')
+        environment = ["env", f"CONTAINERS_REGISTRIES_CONF={registries}"]
+        self.command = [*environment, str(PEERS), "run", "podman", *roots, *options, *service]
 
 
 KINDS: dict[str, tuple[type[Engine], tuple[str, ...]]] = {

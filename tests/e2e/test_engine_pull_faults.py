@@ -442,6 +442,43 @@ def test_one_of_two_pulls_is_cancelled(sampand, registry, one):
     assert_whole(sampand, name, layer)
 
 
+def test_registries_that_stall_hold_nobody_up(sampand, registry):
+    """Six layers wait for bytes that don't come; an image is loaded and another pulled meanwhile."""
+    stalled = [layer_of(5_000_000 + number, 100_000) for number in range(6)]
+    registry.offer("stalled2", stalled[3:])
+    held = {digest_of(layer) for layer in stalled}
+    other = layer_of(5_000_100)
+    go_on = threading.Event()
+
+    def fault(handler: Handler, wanted: str, offset: int) -> bool:
+        if wanted in held:
+            handler.reply(200, b"", length=100)
+            go_on.wait(30)
+        return wanted in held
+
+    waiting = [sampand.client(), sampand.client()]
+    try:
+        registry.fault = fault
+        waiting[1].begin("POST", f"/images/create?fromImage={ADDRESS}/stalled2&tag=1")
+        until(lambda: len(open_ingests(sampand)) >= 3)
+        registry.offer("stalled", stalled[:3])
+        registry.fault = fault
+        waiting[0].begin("POST", f"/images/create?fromImage={ADDRESS}/stalled&tag=1")
+        until(lambda: len(open_ingests(sampand)) >= 6)
+        registry.offer("other", [other])
+        with sampand.client() as client:
+            archive = image.busybox_archive("meanwhile:1")
+            answer = client.request("POST", "/images/load?quiet=1", archive, {"Content-Type": "application/x-tar"})
+            assert b'"error"' not in answer.body
+        assert pull(sampand, f"{ADDRESS}/other") == ""
+        assert_whole(sampand, f"{ADDRESS}/other", other)
+    finally:
+        for client in waiting:
+            client.close()
+        go_on.set()
+    until(lambda: not open_ingests(sampand))
+
+
 def test_a_killed_engine_goes_on_with_the_pull(fresh_sampand):
     registry = FaultyRegistry(fresh_sampand)
     try:

@@ -62,6 +62,8 @@ log = logging.getLogger(__name__)
 
 _PIECE = 1 << 20
 _SETTLE_AFTER = 35.0
+_PULLING = 12
+"""Layers that may arrive at a time, each with a worker that unpacks it."""
 
 
 class Images(Library):
@@ -72,6 +74,8 @@ class Images(Library):
         content = ContentStore(database, paths.blobs, paths.ingest)
         super().__init__(Catalog(database), content, Snapshots(database, self.leases, paths.snapshots), users)
         self.unpacker = Unpacker(self.content, self.snapshots)
+        # Pulls have workers of their own: those wait for registries, and nobody should wait for them.
+        self._pulling = Unpacker(self.content, self.snapshots, _PULLING)
         self.maker = Maker(self.content, self.unpacker)
         self.registrar = Registrar(database)
         self.collector = Collector(database, self.content, self.snapshots, self.leases)
@@ -87,7 +91,7 @@ class Images(Library):
             catalog=self.catalog,
             content=self.content,
             leases=self.leases,
-            unpacker=self.unpacker,
+            unpacker=self._pulling,
             registrar=self.registrar,
             threads=self._threads,
             remote=remote,
@@ -255,6 +259,7 @@ class Images(Library):
             self._settling.cancel()
         self._threads.shutdown(wait=True)
         self.unpacker.close()
+        self._pulling.close()
         self.snapshots.close()
         self.collector.close()
 

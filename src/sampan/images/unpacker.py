@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext
@@ -44,12 +45,13 @@ class Unpacked:
 
 
 class Unpacker:
-    """Worker threads that unpack. One per daemon."""
+    """Worker threads that unpack: as many at a time as there are processors, whatever waits for bytes besides."""
 
     def __init__(self, content: ContentStore, snapshots: Snapshots, workers: int | None = None) -> None:
         self._content = content
         self._snapshots = snapshots
         self._workers = ThreadPoolExecutor(workers or os.cpu_count() or 1, "unpack", private_umask)
+        self._busy = threading.Semaphore(os.cpu_count() or 1)
 
     def start(self, more: More) -> Future[Unpacked]:
         """Unpack a stream of a layer's tar, compressed or not, as its bytes come."""
@@ -59,11 +61,19 @@ class Unpacker:
         """Unpack a layer's blob while it is still on its way in. `seen` is told, in the worker's thread, how many of
         the blob's bytes were taken."""
         follower = ingest.follow()
-        more = follower.read if seen is None else _counted(follower.read, seen)
+        read = follower.read if seen is None else _counted(follower.read, seen)
+
+        def more() -> bytes:
+            # Whoever waits for bytes takes no place of those that have some.
+            self._busy.release()
+            try:
+                return read()
+            finally:
+                self._busy.acquire()
 
         def unpack() -> Unpacked:
             # Closed before anyone is told: where an ingest was given up, its bytes are free then.
-            with closing(follower):
+            with closing(follower), self._busy:
                 return self._unpack(more)
 
         started = self._workers.submit(unpack)

@@ -6,6 +6,7 @@ request -> 401: learn the challenge, once more     -> 408, 429, 5xx, broken: wai
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -21,7 +22,7 @@ from yarl import URL
 from sampan.errors import SampanError, Upstream
 from sampan.images.remote.auth import Authorizer, Credentials, TokenReply, refused
 from sampan.images.remote.endpoints import Endpoint, tls_context
-from sampan.images.remote.failures import Broken, answers_of, of_answer
+from sampan.images.remote.failures import Broken, Unreachable, answers_of, of_answer
 from sampan.images.remote.settings import RemoteSettings
 
 __all__ = ["Connection", "make_session", "with_retries"]
@@ -165,7 +166,8 @@ class Connection:
         except (aiohttp.InvalidURL, aiohttp.TooManyRedirects) as error:
             raise Upstream(f"{what}: {_words(error)}") from None
         except _FAILURES as error:
-            raise Broken(f"{what}: {_words(error)}") from None
+            kind = Unreachable if _is_nowhere(error) else Broken
+            raise kind(f"{what}: {_words(error)}") from None
 
     async def _failure(self, what: str, reply: aiohttp.ClientResponse) -> SampanError:
         try:
@@ -222,6 +224,8 @@ async def with_retries(settings: RemoteSettings, once: Callable[[], Awaitable[T]
     while True:
         try:
             return await once()
+        except Unreachable:
+            raise
         except Broken as error:
             if attempt + 1 >= (attempts or settings.attempts):
                 raise
@@ -259,5 +263,14 @@ def _split_scopes(parameters: Mapping[str, str]) -> list[tuple[str, str]]:
     return pairs + [("scope", scope) for scope in parameters.get("scope", "").split(" ") if scope]
 
 
+def _is_nowhere(error: BaseException) -> bool:
+    nowhere = (errno.ENETUNREACH, errno.EHOSTUNREACH)
+    return isinstance(error, aiohttp.ClientConnectorDNSError) or (
+        isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno in nowhere
+    )
+
+
 def _words(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
     return str(error) or type(error).__name__

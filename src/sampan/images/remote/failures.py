@@ -18,7 +18,7 @@ from sampan.errors import (
     Upstream,
 )
 
-__all__ = ["Answer", "Broken", "of_answer"]
+__all__ = ["Answer", "Broken", "Unreachable", "of_answer"]
 
 _KINDS: dict[int, type[SampanError]] = {
     400: InvalidArgument,
@@ -44,6 +44,10 @@ class Broken(Unavailable):
     def __init__(self, message: str, wait: float | None = None) -> None:
         super().__init__(message)
         self.wait = wait
+
+
+class Unreachable(Broken):
+    """There is no way to the host, or no such host: worth another try only for who had a connection before."""
 
 
 class Answer(msgspec.Struct):
