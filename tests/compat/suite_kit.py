@@ -81,9 +81,10 @@ class Suite:
 
     def _fetch(self) -> None:
         downloads = self.folder / "download"
+        package = self.source.partition("==")[0]
         for path in (self.sources, self.folder / "venv", downloads):
             shutil.rmtree(path, ignore_errors=True)
-        _pip(sys.executable, "download", "--no-deps", "--no-binary=:all:", f"--dest={downloads}", self.source)
+        _pip(sys.executable, "download", "--no-deps", f"--no-binary={package}", f"--dest={downloads}", self.source)
         self.sources.mkdir()
         archive = next(downloads.glob("*.tar.gz"))
         _run("tar", "--extract", "--strip-components=1", f"--directory={self.sources}", f"--file={archive}")
