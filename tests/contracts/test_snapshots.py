@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -60,28 +59,14 @@ class OlderKernel(OverlayStore):
     def __init__(self, root):
         super().__init__(root)
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(overlay, "_mount_by_descriptor", self.refuse)
-
-    def refuse(self, mount):
-        raise OSError(errno.EINVAL, "Invalid argument", "lowerdir+")
+        self.patch.setattr(overlay, "_TAKES_LOWER_BY_LOWER", False)
 
     def close(self):
         super().close()
         self.patch.undo()
 
 
-class OldestKernel(OlderKernel):
-    """The same on a kernel whose overlay knows nothing of fsconfig(2): it refuses at the end, and names no option."""
-
-    def refuse(self, mount):
-        raise OSError(errno.EINVAL, "Invalid argument", "")
-
-
-STORES: dict[str, Callable] = {
-    "overlay": OverlayStore,
-    "overlay before 6.7": OlderKernel,
-    "overlay before 6.5": OldestKernel,
-}
+STORES: dict[str, Callable] = {"overlay": OverlayStore, "overlay before 6.7": OlderKernel}
 
 
 @pytest.fixture(params=sorted(STORES))

@@ -6,7 +6,6 @@ detached()      a mount that is attached nowhere, for reading and writing by a d
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sampan.kernel import syscalls
+from sampan.kernel.facts import kernel_version
 
 __all__ = ["OverlayMount", "Usage", "detached", "usage_of"]
 
 # Without these a kernel may be set so that an upper directory can't be read as a layer.
 _OPTIONS = ("index=off", "metacopy=off", "redirect_dir=off")
-_LOWER = "lowerdir+"
+# A context takes lower directories only as one short string before. The attempt would leave a line in the kernel's log.
+_TAKES_LOWER_BY_LOWER = kernel_version(os.uname().release) >= (6, 7)
 
 
 @dataclass(frozen=True)
@@ -81,20 +82,14 @@ def detached(overlay: OverlayMount) -> Iterator[int]:
 def _mount_detached(overlay: OverlayMount) -> int:
     if overlay.upper is None and len(overlay.lower) == 1:
         return os.open(overlay.folder / overlay.lower[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return _mount_by_descriptor(overlay)
-    except OSError as error:
-        # Linux 6.7 is the first that takes lower directories one by one. Before 6.5 it refuses them only at the end.
-        if error.errno != errno.EINVAL:
-            raise
-        return _mount_aside(overlay)
+    return _mount_by_descriptor(overlay) if _TAKES_LOWER_BY_LOWER else _mount_aside(overlay)
 
 
 def _mount_by_descriptor(overlay: OverlayMount) -> int:
     context = syscalls.fsopen("overlay")
     try:
         for path in overlay.lower:
-            syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, _LOWER, str(overlay.folder / path))
+            syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, "lowerdir+", str(overlay.folder / path))
         for option in _OPTIONS:
             syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, *option.split("="))
         if overlay.upper is not None and overlay.work is not None:
