@@ -16,6 +16,7 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -64,7 +65,7 @@ from sampan.engine.system import Counts, System, SystemFacts
 from sampan.engine.tasks import Supervisor
 from sampan.engine.usage import Usage
 from sampan.engine.volumes.service import Volumes
-from sampan.errors import Conflict, InvalidArgument, SampanError
+from sampan.errors import Conflict, DataLoss, InvalidArgument, SampanError
 from sampan.images.service import Images
 from sampan.kernel import facts, syscalls
 from sampan.monitor.client import MonitorClient, ProcessInfo
@@ -108,24 +109,58 @@ class Instance:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._lock = -1
+        self._locks: list[int] = []
 
     def __enter__(self) -> Instance:
         config = self._config
-        for root in (config.data_root, config.exec_root):
-            root.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self._lock = os.open(config.data_root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict(f"another sampand uses {config.data_root}: stop it, or give --data-root") from None
+        self._claim(config.data_root, "--data-root")
+        self._claim(config.exec_root, "--exec-root")
+        check_pidfile(config.pidfile)
+        check_rows_are_there(DataPaths(config.data_root))
         config.pidfile.parent.mkdir(parents=True, exist_ok=True)
         config.pidfile.write_text(f"{os.getpid()}\n")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._config.pidfile.unlink(missing_ok=True)
-        os.close(self._lock)
+        for lock in self._locks:
+            os.close(lock)
+
+    def _claim(self, root: Path, flag: str) -> None:
+        """Make a root and hold its lock. Two daemons on one exec root would end each other's containers."""
+        try:
+            root.mkdir(mode=0o711, parents=True, exist_ok=True)
+            lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise InvalidArgument(f"{flag} {root} can't be used: {error.strerror}") from None
+        self._locks.append(lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"another sampand uses {root}: stop it, or give another {flag}") from None
+
+
+def check_pidfile(path: Path) -> None:
+    """Raise Conflict when the pidfile is that of a daemon that lives."""
+    try:
+        pid = int(path.read_text())
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return
+    if pid != os.getpid() and b"sampand" in words:
+        raise Conflict(f"the process {pid} of {path} is still running: stop it, or give another --pidfile")
+
+
+def check_rows_are_there(paths: DataPaths) -> None:
+    """Raise DataLoss when a data root has content and no database: everything would look like garbage then."""
+    if paths.database.exists() and paths.database.stat().st_size > 0:
+        return
+    for folder in (paths.volumes, paths.containers, paths.blobs, paths.snapshots):
+        if folder.is_dir() and any(entry.name != "empty" and any(entry.iterdir()) for entry in folder.iterdir()):
+            raise DataLoss(
+                f"{paths.database} is missing or empty, but {folder} is not: restore the database, or move the data "
+                "root away to begin anew (nothing was touched)"
+            )
 
 
 async def serve(config: Config) -> None:
@@ -151,6 +186,16 @@ async def serve(config: Config) -> None:
         systemd.tell(config.environment, systemd.STOPPING)
     finally:
         await daemon.stop()
+
+
+def open_database(path: Path) -> Database:
+    """The rows. Raises DataLoss for a file that is no database or a damaged one."""
+    try:
+        return Database(path)
+    except sqlite3.DatabaseError as error:
+        raise DataLoss(
+            f"{path} can't be read ({error}): restore it from a backup, or move the data root away to begin anew"
+        ) from None
 
 
 def _prepare_process() -> None:
@@ -184,7 +229,7 @@ class Daemon:
         self.events = EventBus()
         self._image_names: dict[tuple[str, str], str] = {}
         self.events.watch("image", self._image_names.clear)
-        self.database = Database(self.paths.database)
+        self.database = open_database(self.paths.database)
         self.table = Table(self.database)
         self.images = Images(self.database, self.paths, self.events, self._containers_of_image)
         self.snapshots = self.images.snapshots
@@ -325,6 +370,7 @@ class Daemon:
 
     async def stop(self) -> None:
         """Answer what is in flight, stop the containers unless they are to live on, and let go of everything."""
+        self.lifecycle.closing = True
         await self.server.close(grace=1.0)
         if not self.config.live_restore:
             await self._stop_containers()

@@ -115,9 +115,19 @@ class Bundles:
                 return ""
             return f"/proc/{self._running_pid(mode.removeprefix('container:'))}/ns/{name}"
 
+        if host.ipc_mode.startswith("container:"):
+            self._check_shareable(host.ipc_mode.removeprefix("container:"))
         ipc = of(host.ipc_mode, "ipc")
         shm = str(self.run.shared_memory(record.id)) if ipc else ""
         return NamespacePaths(network=attachment.namespace, pid=of(host.pid_mode, "pid"), ipc=ipc, shm=shm)
+
+    def _check_shareable(self, ref: str) -> None:
+        other = self.table.find(ref)
+        if other.record.host_config.ipc_mode in ("private", "none"):
+            raise InvalidArgument(
+                f"cannot join IPC of container {other.id}: non-shareable IPC "
+                "(hint: use IpcMode:shareable for the donor container)"
+            )
 
     def _running_pid(self, ref: str) -> int:
         other = self.table.find(ref)

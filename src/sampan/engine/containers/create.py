@@ -121,6 +121,8 @@ class Creator:
     def _check(self, request: CreateRequest) -> list[str]:
         if request == CreateRequest():
             raise InvalidArgument("config cannot be empty in order to create a container")
+        if b"\\u0000" in msgspec.json.encode(request):
+            raise InvalidArgument("invalid request: a NUL byte can stand in no argument, variable, name or path")
         if request.stop_signal:
             parse_signal(request.stop_signal)
         return self.validate(request)

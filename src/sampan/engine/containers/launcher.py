@@ -16,6 +16,7 @@ import shutil
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,12 +25,12 @@ from sampan.engine.containers.execs import Exec
 from sampan.engine.containers.lifecycle import Started, StartFailed
 from sampan.engine.containers.record import ContainerRecord
 from sampan.engine.containers.refusals import explain
-from sampan.engine.containers.rootfs import Rootfs
-from sampan.engine.containers.spec.users import User
+from sampan.engine.containers.rootfs import Rootfs, read_text
+from sampan.engine.containers.spec.users import User, resolve_user
 from sampan.engine.containers.spec.validate import check_start
 from sampan.engine.containers.table import Container, Table
 from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
-from sampan.kernel import freezer
+from sampan.kernel import cgroups, freezer
 from sampan.monitor.client import Channel, MonitorClient, ProcessInfo, RuntimeFailed, StartRequest
 from sampan.store.overlay import OverlayMount
 
@@ -120,6 +121,8 @@ class Launcher:
             await self.monitor.delete(
                 record.id, [*runtime, "delete", "--force", record.id], self.bundles.settings.unmount
             )
+        path = self.bundles.cgroup_path(record)
+        await asyncio.to_thread(partial(cgroups.remove, self.bundles.settings.host.cgroups, path, kill=True))
 
     # execs
 
@@ -146,11 +149,11 @@ class Launcher:
         """As who: by the running container's own files, which it may have changed."""
         record = run.container.record
         root = Path(f"/proc/{record.state.pid}/root")
-        descriptor = await asyncio.to_thread(os.open, root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            from sampan.engine.containers.rootfs import read_text
-            from sampan.engine.containers.spec.users import resolve_user
-
+            descriptor = await asyncio.to_thread(os.open, root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:  # it ended this moment
+            raise Conflict(f"container {record.id} is not running") from None
+        try:
             passwd, group = await asyncio.to_thread(
                 lambda: (read_text(descriptor, "/etc/passwd"), read_text(descriptor, "/etc/group"))
             )

@@ -98,6 +98,8 @@ class Lifecycle:
         self._emit = emit
         self._tasks = tasks
         self._delays: dict[str, float] = {}
+        self.closing = False
+        """The daemon is stopping: what ends now was not stopped by hand, and is started again with the next daemon."""
         self.leaving: dict[str, Container] = {}
         self.on_started: list[Callable[[Container], None]] = []
         self.on_exited: list[Callable[[Container], None]] = []
@@ -176,7 +178,7 @@ class Lifecycle:
         for hook in self.on_exited:
             hook(container)
         restart = transitions.restarts(container.record.host_config.restart_policy, container.record.state)
-        if restart and not container.removing:
+        if restart and not container.removing and not self.closing:
             container.record.state.status = "restarting"
             delay = self._delays[container.id] = transitions.next_delay(self._delays.get(container.id, 0), ran / 1e9)
             container.restarting = self._tasks.spawn(self._restart_later(container, delay), "restart")
@@ -232,7 +234,7 @@ class Lifecycle:
             return
         if not container.running:
             raise NotModified(f"container {container.name} is stopped already")
-        container.record.state.stopped_by_hand = True
+        container.record.state.stopped_by_hand = not self.closing
         if timeout is None:
             configured = container.record.config.stop_timeout
             timeout = DEFAULT_TIMEOUT if configured is None else configured

@@ -46,7 +46,7 @@ class Recovery:
             else:
                 await self._agree(container, info)
         self._end_orphans(found.values())
-        await self.forget_snapshots({container.id for container in self.table})
+        await self.forget_snapshots({container.id for container in self.table} | self.table.damaged)
         self._sweep_files()
         self._restart_policies()
 
@@ -100,7 +100,7 @@ class Recovery:
             log.warning("the monitor could not forget %s: %s", process_id, error)
 
     def _sweep_files(self) -> None:
-        known = {container.id for container in self.table}
+        known = {container.id for container in self.table} | self.table.damaged
         for folder in (self.launcher.bundles.run.bundles, self.launcher.bundles.paths.containers):
             for entry in folder.iterdir() if folder.is_dir() else ():
                 if entry.name not in known:

@@ -7,16 +7,21 @@ is applied at once, between two steps of whatever verb waits for it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from sampan.engine.containers.names import is_id_prefix
 from sampan.engine.containers.record import ContainerRecord, decode, encode
 from sampan.errors import Conflict, InvalidArgument, NotFound
 from sampan.monitor.client import Channel
 from sampan.store.db import Database
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -75,8 +80,15 @@ class Table:
         self._database = database
         self._by_id: dict[str, Container] = {}
         self._by_name: dict[str, str] = {}
-        for record in database.read(_load):
-            self._enter(Container(record))
+        self.damaged: set[str] = set()
+        """Ids of rows that can't be read. They keep their names and all their bytes."""
+        for container_id, name, document in database.read(_load):
+            try:
+                self._enter(Container(decode(document)))
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                log.error("the row of container %s (%s) can't be read and is left alone: %s", name, container_id, error)
+                self.damaged.add(container_id)
+                self._by_name[name] = container_id
 
     def __iter__(self) -> Iterator[Container]:
         return iter(list(self._by_id.values()))
@@ -172,5 +184,5 @@ class Table:
         self._by_name[container.name] = container.id
 
 
-def _load(rows: sqlite3.Connection) -> list[ContainerRecord]:
-    return [decode(document) for (document,) in rows.execute("SELECT document FROM containers ORDER BY created")]
+def _load(rows: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
+    return rows.execute("SELECT id, name, document FROM containers ORDER BY created").fetchall()

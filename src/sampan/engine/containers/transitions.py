@@ -76,7 +76,10 @@ def restarts_with_daemon(policy: RestartPolicy, state: State) -> bool:
         return state.status != "created"
     if state.stopped_by_hand or state.status == "created":
         return False
-    return policy.name == "unless-stopped" or (policy.name == "on-failure" and state.exit_code != 0)
+    if policy.name == "on-failure":
+        tries_left = policy.maximum_retry_count == 0 or state.restart_count < policy.maximum_retry_count
+        return state.exit_code != 0 and tries_left
+    return policy.name == "unless-stopped"
 
 
 def next_delay(previous: float, ran_for: float) -> float:
