@@ -113,18 +113,25 @@ class Instance:
 
     def __enter__(self) -> Instance:
         config = self._config
-        self._claim(config.data_root, "--data-root")
-        self._claim(config.exec_root, "--exec-root")
-        check_pidfile(config.pidfile)
-        check_rows_are_there(DataPaths(config.data_root))
+        try:
+            self._claim(config.data_root, "--data-root")
+            self._claim(config.exec_root, "--exec-root")
+            check_pidfile(config.pidfile)
+            check_rows_are_there(DataPaths(config.data_root))
+        except SampanError:
+            self._let_go()
+            raise
         config.pidfile.parent.mkdir(parents=True, exist_ok=True)
         config.pidfile.write_text(f"{os.getpid()}\n")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._config.pidfile.unlink(missing_ok=True)
-        for lock in self._locks:
-            os.close(lock)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        while self._locks:
+            os.close(self._locks.pop())
 
     def _claim(self, root: Path, flag: str) -> None:
         """Make a root and hold its lock. Two daemons on one exec root would end each other's containers."""

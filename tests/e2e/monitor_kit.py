@@ -27,6 +27,7 @@ class Kit:
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         self.root = Path(tempfile.mkdtemp(prefix="monitor-", dir="/tmp"))
         self.paths = RunPaths(self.root / "run")
+        self._mount_point = next(str(path) for path in self.root.parents if path.is_mount())
         self.image = self.root / "image"
         self._make_image()
         self.exits: dict[str, asyncio.Future[ProcessInfo]] = {}
@@ -112,6 +113,7 @@ class Kit:
             console_socket=str(bundle / "console.sock") if options.get("tty") else None,
             mounts=[Mount("overlay", f"{bundle}/rootfs", "overlay", 0, data, str(bundle))],
             unmount=["/sys/fs/cgroup/unified"] if HYBRID else [],
+            slave=[self._mount_point],
             delete_argv=[*crun, "delete", "-f", name],
             error_file=f"{bundle}/error",
             log=LogOptions(driver, str(self.log_path(name)), **log_options) if driver else None,

@@ -325,7 +325,9 @@ class MonitorClient:
         Raises RuntimeFailed with the runtime's words. If the monitor dies meanwhile, the answer is still the truth. A
         cancelled caller does not stop the start.
         """
-        return await asyncio.shield(asyncio.create_task(self._start(request, channels)))
+        starting = asyncio.create_task(self._start(request, channels))
+        starting.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(starting)
 
     async def _start(self, request: StartRequest, channels: Sequence[Channel]) -> ProcessInfo:
         for _ in range(_START_TRIES):

@@ -166,11 +166,12 @@ class HealthChecks:
             return
         before = state.health_report.status
         state.health_report = judged(state.health_report, result, plan, started_at)
-        await self._table.save(container)
-        if state.health_report.status != before:
+        changed = state.health_report.status != before
+        if changed:
             self._emit(container, f"health_status: {state.health_report.status}")
-            if state.health_report.status == UNHEALTHY and _wants_restart(container):
-                self._tasks.spawn(self._restarted(container), "restart of an unhealthy container")
+        await self._table.save(container)
+        if changed and state.health_report.status == UNHEALTHY and _wants_restart(container):
+            self._tasks.spawn(self._restarted(container), "restart of an unhealthy container")
 
     async def _result(self, container: Container, plan: Plan) -> Result:
         begun = now()

@@ -250,11 +250,11 @@ class Lifecycle:
             async with asyncio.timeout(patience):
                 await asyncio.shield(exit)
         except TimeoutError:
-            return False
+            return exit.done()
         return True
 
     async def _kill_and_wait(self, container: Container) -> None:
-        if not await self._signal_and_wait(container, SIGKILL, KILL_PATIENCE):
+        if container.running and not await self._signal_and_wait(container, SIGKILL, KILL_PATIENCE):
             raise Internal(f"container {container.id} did not exit within {KILL_PATIENCE:.0f}s of being killed")
 
     def next_exit(self, container: Container) -> asyncio.Future[int]:

@@ -85,7 +85,7 @@ class Table:
         for container_id, name, document in database.read(_load):
             try:
                 self._enter(Container(decode(document)))
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
                 log.error("the row of container %s (%s) can't be read and is left alone: %s", name, container_id, error)
                 self.damaged.add(container_id)
                 self._by_name[name] = container_id

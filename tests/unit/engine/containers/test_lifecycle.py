@@ -199,3 +199,22 @@ async def test_rows_tell_what_happened(rig):
     again = Table(rig.database)
     assert again.find("c1").record.state.exit_code == 7
     assert container.record.intent == ""
+
+
+async def test_what_a_stopping_daemon_ends_was_not_stopped_by_hand(rig):
+    container = await rig.make(restart_policy=RestartPolicy(name="unless-stopped"))
+    await rig.lifecycle.start(container)
+    rig.lifecycle.closing = True
+    await rig.lifecycle.stop(container, 0, None)
+    state = container.record.state
+    assert (state.status, state.stopped_by_hand) == ("exited", False)
+
+
+async def test_a_row_that_can_not_be_read_is_left_alone(rig):
+    await rig.make("c1")
+    await rig.database.write(lambda rows: rows.execute("INSERT INTO containers VALUES ('x1', 'odd', 1, 'xx')"))
+    table = Table(rig.database)
+    assert table.damaged == {"x1"}
+    assert [container.name for container in table] == ["c1"]
+    with pytest.raises(Conflict, match="already in use"):
+        table.reserve("odd", "other")
