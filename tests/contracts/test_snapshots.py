@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from sampan.errors import Conflict, NotFound
+from sampan.kernel.roots import assembled
 from sampan.oci.digest import digest_of
 from sampan.store import overlay
 from sampan.store.db import Database
@@ -199,6 +200,15 @@ async def test_views_of_layers_can_not_be_written(body, chain):
     for top in chain:
         with body.store.view_layers(top) as root, pytest.raises(OSError, match="Read-only"):
             os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=root)
+
+
+async def test_a_view_can_be_attached_where_nobody_sees_it(body, chain, tmp_path):
+    await body.store.prepare("c", chain)
+    place = tmp_path / "place"
+    place.mkdir()
+    with body.store.view("c") as root, assembled(root, [], str(place)) as attached:
+        assert text(attached, "a") == "one"
+        assert os.listdir(place) == []
 
 
 async def test_a_view_leaves_no_mount_and_no_descriptor(body, chain):

@@ -102,6 +102,6 @@ def test_a_commit_is_an_image(api):
 
 def test_a_user_of_the_image(api):
     run(api, "worker", *SLEEP, User="worker")
-    assert execute(api, "worker", "id") == (0, "uid=1000(worker) gid=1000(worker) groups=1000(worker),50(staff)\n")
+    assert execute(api, "worker", "id") == (0, "uid=1000(worker) gid=1000(worker) groups=50(staff),1000(worker)\n")
     assert inspect(api, "worker")["Config"]["User"] == "worker"
     wait_until(lambda: execute(api, "worker", "id", "-un", User="nobody") == (0, "nobody\n"), "another user")

@@ -113,6 +113,7 @@ def _mount_and_let_go(overlay: OverlayMount) -> int:
     os.chdir(overlay.folder)
     syscalls.mount("overlay", "empty", "overlay", 0, overlay.data)
     try:
-        return os.open("empty", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # A copy, since what was unmounted can't be attached anywhere any more.
+        return syscalls.open_tree("empty")
     finally:
         syscalls.umount("empty", syscalls.MNT_DETACH)
