@@ -50,9 +50,17 @@ def main_pid() -> int:
 def monitor_pid() -> int:
     """The monitor's process, which is in the service's group beside the daemon."""
     inside = set(members(Path("/sys/fs/cgroup/system.slice/sampand.service"))) - {main_pid()}
-    found = [pid for pid in inside if b"sampan.monitor.main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found = [pid for pid in inside if b"sampan.monitor.main" in command_line(pid)]
     assert len(found) == 1, f"not one monitor but {found}"
     return found[0]
+
+
+def command_line(pid: int) -> bytes:
+    """What a process was started as; empty when it has just ended (the runtime's last call, say)."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def execute(api: EngineClient, name: str, *command: str, **options: Any) -> tuple[int, str]:
