@@ -101,6 +101,10 @@ def make_directory(root: int, path: str, uid: int, gid: int) -> None:
             os.chown(part, uid, gid, dir_fd=parent, follow_symlinks=False)
         except FileExistsError:
             pass
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise InvalidArgument(f"Cannot mkdir: a part of {path} is too long") from None
+            raise
         finally:
             os.close(parent)
         done = f"{done}/{part}"
@@ -111,7 +115,7 @@ def _open_directory(root: int, path: str, wanted: str) -> int:
     try:
         return syscalls.openat2(root, path, os.O_RDONLY | os.O_DIRECTORY, 0, syscalls.RESOLVE_IN_ROOT)
     except OSError as error:
-        if error.errno in (errno.ENOTDIR, errno.ENOENT, errno.ELOOP):
+        if error.errno in (errno.ENOTDIR, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG):
             raise InvalidArgument(f"Cannot mkdir: {wanted} is not a directory") from None
         raise
 
