@@ -22,22 +22,27 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 PLACE = Path("/srv/sampan")
-WANTED = ("sampan", "pytest", "pytest-asyncio", "pytest-timeout", "pexpect")
+UNUSED = frozenset({"mypy", "ruff", "moto"})
 COMMANDS = {"sampan": "sampan.cli.main", "sampand": "sampan.daemon"}
 CACHES = shutil.ignore_patterns("__pycache__")
 
 
-def needed(names: tuple[str, ...]) -> list[Distribution]:
-    """The named distributions and all that they require here, without extras."""
+def needed() -> list[Distribution]:
+    """All that Sampan and its tests require here, but what is of no use there."""
     found: dict[str, Distribution] = {}
-    waiting = [Requirement(name) for name in names]
+    waiting = ["sampan"]
     while waiting:
-        name = waiting.pop().name
+        name = waiting.pop()
         if name not in found:
             found[name] = distribution(name)
-            requirements = map(Requirement, found[name].requires or ())
-            waiting += [each for each in requirements if not each.marker or each.marker.evaluate({"extra": ""})]
+            waiting += requirements(found[name], "dev" if name == "sampan" else "")
     return list(found.values())
+
+
+def requirements(of: Distribution, extra: str) -> Iterator[str]:
+    for each in map(Requirement, of.requires or ()):
+        if each.name not in UNUSED and (not each.marker or each.marker.evaluate({"extra": extra})):
+            yield each.name
 
 
 def modules(found: Distribution) -> Iterator[tuple[Path, Path]]:
@@ -50,7 +55,7 @@ def modules(found: Distribution) -> Iterator[tuple[Path, Path]]:
 def make_environment(tree: Path, place: Path) -> None:
     """A virtual environment as `python3 -m venv` makes it, for a Python that is at /usr/bin where it is used."""
     packages = place / sysconfig.get_path("purelib", "venv", {"base": "."})
-    for source, target in (pair for found in needed(WANTED) for pair in modules(found)):
+    for source, target in (pair for found in needed() for pair in modules(found)):
         (packages / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, packages / target)
     shutil.copytree(tree / "src/sampan", packages / "sampan", ignore=CACHES)
