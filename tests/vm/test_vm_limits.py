@@ -36,6 +36,7 @@ def update(api, **limits):
         ({"CpuQuota": 25_000, "CpuPeriod": 50_000}, {"cpu.max": "25000 50000"}),
         ({"CpuShares": 512}, {"cpu.weight": "20"}),
         ({"CpusetCpus": "1"}, {"cpuset.cpus": "1", "cpuset.cpus.effective": "1"}),
+        ({"BlkioWeight": 300}, {"io.weight": "default 2930"}),
         ({"PidsLimit": 42}, {"pids.max": "42"}),
         ({"PidsLimit": -1}, {"pids.max": "max"}),
         ({}, {"memory.max": "max", "cpu.max": "max 100000", "pids.max": "max"}),
@@ -117,6 +118,8 @@ def test_an_update_changes_a_running_container(api):
     assert group.value("cpu.weight") == "79"
     assert group.value("cpuset.cpus") == "0"
     assert group.value("pids.max") == "77"
+    update(api, BlkioWeight=500)
+    assert group.value("io.weight") == "default 4950"
     update(api, PidsLimit=-1)
     assert group.value("pids.max") == "max"
     update(api, CpuQuota=-1)
