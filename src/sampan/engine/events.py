@@ -15,6 +15,7 @@ from contextlib import aclosing
 
 from sampan.errors import InvalidArgument
 from sampan.wire.events import Event, EventActor
+from sampan.wire.filters import has_label, refuse_unknown
 
 HISTORY = 1024
 _BACKLOG = 65536
@@ -89,7 +90,7 @@ class EventBus:
 
         Raises InvalidArgument for a filter that events do not have. The checks happen at the first step.
         """
-        check_filters(filters)
+        refuse_unknown(filters, _FILTERS)
         if since is not None and until is not None and since > until:
             raise InvalidArgument("`since` time cannot be after `until` time")
         replay = []
@@ -148,13 +149,6 @@ class _Subscription:
                 return
 
 
-def check_filters(filters: Filters) -> None:
-    """Raise InvalidArgument for a filter name that events do not know."""
-    for name in filters:
-        if name not in _FILTERS:
-            raise InvalidArgument(f"invalid filter '{name}'")
-
-
 def matches(event: Event, filters: Filters) -> bool:
     """Whether an event passes: any value of each filter, all filters together."""
     attributes = event.actor.attributes or {}
@@ -171,7 +165,7 @@ def matches(event: Event, filters: Filters) -> bool:
             if event.scope not in values:
                 return False
         elif name == "label":
-            if not all(_has_label(attributes, v) for v in values):
+            if not all(has_label(attributes, v) for v in values):
                 return False
         elif name == "image":
             if event.type not in _LEGACY_TYPES or not any(_is_image(event, v) for v in values):
@@ -179,11 +173,6 @@ def matches(event: Event, filters: Filters) -> bool:
         elif not _is_object(event, name, values):
             return False
     return True
-
-
-def _has_label(attributes: Mapping[str, str], wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in attributes and (not equals or attributes[key] == value)
 
 
 def _is_image(event: Event, wanted: str) -> bool:

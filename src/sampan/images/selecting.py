@@ -10,8 +10,9 @@ from sampan.errors import InvalidArgument
 from sampan.images.catalog import Image
 from sampan.oci.reference import Reference
 from sampan.wire import codec
+from sampan.wire.filters import has_label, refuse_unknown
 
-__all__ = ["Filters", "Selected", "boolean", "check", "has_labels", "prunable", "select", "until"]
+__all__ = ["Filters", "Selected", "boolean", "has_labels", "prunable", "select", "until"]
 
 Filters = Mapping[str, Sequence[str]]
 Selected = tuple[Image, list[str], list[str]]
@@ -23,13 +24,6 @@ _ALWAYS = float("inf")
 _TRUE, _FALSE = ("1", "true"), ("0", "false")
 
 
-def check(filters: Filters, known: frozenset[str] = _LIST_FILTERS) -> None:
-    """Raises InvalidArgument for a filter that there is not."""
-    for name in filters:
-        if name not in known:
-            raise InvalidArgument(f"invalid filter '{name}'")
-
-
 def select(
     images: Sequence[Image], filters: Filters, everything: bool, resolve: Callable[[str], Image], parents: set[str]
 ) -> list[Selected]:
@@ -37,7 +31,7 @@ def select(
 
     Raises InvalidArgument for filters that can't be right, NotFound where before or since name no image.
     """
-    check(filters)
+    refuse_unknown(filters, _LIST_FILTERS)
     dangling = boolean(filters, "dangling")
     earliest, latest = _bounds(filters, resolve)
     chosen: list[Selected] = []
@@ -52,7 +46,7 @@ def select(
 
 def prunable(images: Sequence[Image], filters: Filters, hidden: Set[str]) -> list[Image]:
     """The images that a prune may remove, apart from those in use. Raises InvalidArgument."""
-    check(filters, _PRUNE_FILTERS)
+    refuse_unknown(filters, _PRUNE_FILTERS)
     dangling, latest = boolean(filters, "dangling") is not False, until(filters)
     unwanted = filters.get("label!", ())
     parents = {image.parent for image in images}
@@ -89,12 +83,7 @@ def until(filters: Filters) -> float:
 def has_labels(image: Image, wanted: Sequence[str]) -> bool:
     """Whether the image has every label, `key` or `key=value`."""
     labels = image.config.run.labels or {}
-    return all(_has_label(labels, text) for text in wanted)
-
-
-def _has_label(labels: Mapping[str, str], text: str) -> bool:
-    key, equals, value = text.partition("=")
-    return key in labels and (not equals or labels[key] == value)
+    return all(has_label(labels, text) for text in wanted)
 
 
 def _created_between(image: Image, earliest: float, latest: float) -> bool:

@@ -30,6 +30,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sampan.errors import Exhausted, Internal, InvalidArgument
+from sampan.images.attributes import set_attributes, set_xattrs
 from sampan.images.folders import Folders, clean, join
 from sampan.images.lower import LowerLayers
 from sampan.kernel import syscalls
@@ -41,7 +42,6 @@ _WHITEOUT = ".wh."
 _WHITEOUT_META = ".wh..wh."
 _OPAQUE = ".wh..wh..opq"
 # An image must not steer the overlay: such attributes could make any directory of the disk appear.
-_FORBIDDEN_XATTRS = ("trusted.overlay.", "user.overlay.")
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODES = {Kind.CHAR: stat.S_IFCHR, Kind.BLOCK: stat.S_IFBLK, Kind.FIFO: stat.S_IFIFO}
 _SPECIAL_BITS = 0o7000
@@ -165,7 +165,7 @@ class Extraction:
 
     def _node(self, parent: int, name: str, entry: Entry) -> None:
         os.mknod(name, _NODES[entry.kind] | entry.mode, os.makedev(entry.major, entry.minor), dir_fd=parent)
-        _set_attributes(parent, name, entry)
+        set_attributes(parent, name, entry)
 
     def _link(self, folder: str, name: str, entry: Entry) -> None:
         target = clean(entry.link)
@@ -192,7 +192,7 @@ class Extraction:
             os.close(origin)
         # The link's own owner, mode and time win, as everywhere.
         if not stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-            _set_attributes(parent, name, entry)
+            set_attributes(parent, name, entry)
         return True
 
     def _link_below(self, folder: str, name: str, entry: Entry, below: LowerLayers) -> None:
@@ -272,33 +272,15 @@ def _finish(descriptor: int, entry: Entry) -> None:
         os.fchown(descriptor, entry.uid, entry.gid)
         if entry.mode & _SPECIAL_BITS:
             os.fchmod(descriptor, entry.mode)
-    _set_xattrs(descriptor, entry)
+    set_xattrs(descriptor, entry)
     os.utime(descriptor, ns=(entry.mtime, entry.mtime))
 
 
 def _settle(descriptor: int, entry: Entry) -> None:
     os.fchown(descriptor, entry.uid, entry.gid)
     os.fchmod(descriptor, entry.mode)
-    _set_xattrs(descriptor, entry)
+    set_xattrs(descriptor, entry)
     os.utime(descriptor, ns=(entry.mtime, entry.mtime))
-
-
-def _set_attributes(parent: int, name: str, entry: Entry) -> None:
-    os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
-    os.chmod(name, entry.mode, dir_fd=parent)
-    os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
-
-
-def _set_xattrs(descriptor: int, entry: Entry) -> None:
-    for name, value in entry.xattrs.items():
-        if name.startswith(_FORBIDDEN_XATTRS):
-            continue
-        try:
-            os.setxattr(descriptor, name, value)
-        except OSError as error:
-            # A file system or kernel without such attributes: the files are worth more than their labels.
-            if error.errno not in (errno.ENOTSUP, errno.EPERM):
-                raise
 
 
 def _size_below(parent: int, name: str) -> int:

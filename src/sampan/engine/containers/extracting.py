@@ -18,13 +18,13 @@ import stat
 
 from sampan.engine.containers.filepaths import follow
 from sampan.errors import Denied, Exhausted, Internal, InvalidArgument
+from sampan.images.attributes import set_attributes, set_xattrs
 from sampan.kernel import syscalls
 from sampan.oci.tar import Entry, Kind, TarReader
 
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 _NODES = {Kind.CHAR: stat.S_IFCHR, Kind.BLOCK: stat.S_IFBLK, Kind.FIFO: stat.S_IFIFO}
-_FORBIDDEN_XATTRS = ("trusted.overlay.", "user.overlay.")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -111,7 +111,7 @@ class Extraction:
         else:
             numbers = os.makedev(entry.major, entry.minor)
             os.mknod(name, _NODES[entry.kind] | entry.mode, numbers, dir_fd=parent)
-            _set_attributes(parent, name, entry)
+            set_attributes(parent, name, entry)
 
     def _link(self, parent: int, name: str, entry: Entry) -> None:
         if self._is_itself(entry):
@@ -196,7 +196,7 @@ def _write_file(parent: int, name: str, entry: Entry, archive: TarReader) -> Non
                 chunk = chunk[os.write(descriptor, chunk) :]
         os.fchown(descriptor, entry.uid, entry.gid)
         os.fchmod(descriptor, entry.mode)
-        _set_xattrs(descriptor, entry)
+        set_xattrs(descriptor, entry)
         os.utime(descriptor, ns=(entry.mtime, entry.mtime))
     finally:
         os.close(descriptor)
@@ -207,27 +207,9 @@ def _set_folder(parent: int, name: str, entry: Entry) -> None:
     try:
         os.fchown(descriptor, entry.uid, entry.gid)
         os.fchmod(descriptor, entry.mode)
-        _set_xattrs(descriptor, entry)
+        set_xattrs(descriptor, entry)
     finally:
         os.close(descriptor)
-
-
-def _set_attributes(parent: int, name: str, entry: Entry) -> None:
-    os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
-    os.chmod(name, entry.mode, dir_fd=parent)
-    os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
-
-
-def _set_xattrs(descriptor: int, entry: Entry) -> None:
-    for name, value in entry.xattrs.items():
-        if name.startswith(_FORBIDDEN_XATTRS):
-            continue
-        try:
-            os.setxattr(descriptor, name, value)
-        except OSError as error:
-            # A file system without such attributes: the files are worth more than their labels.
-            if error.errno not in (errno.ENOTSUP, errno.EPERM):
-                raise
 
 
 def _explained(error: OSError, name: str) -> Exception:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sampan.engine.containers.record import ContainerRecord
 from sampan.errors import InvalidArgument, NotFound
+from sampan.wire.filters import has_label, refuse_unknown
 
 Filters = Mapping[str, list[str]]
 STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
@@ -33,8 +34,7 @@ class Listed:
 def check_filters(filters: Filters) -> None:
     """Raise InvalidArgument for a filter or a value that a list of containers does not have."""
     for name, values in filters.items():
-        if name not in _KNOWN:
-            raise InvalidArgument(f"invalid filter '{name}'")
+        refuse_unknown((name,), _KNOWN)
         for value in values:
             _check_value(name, value)
 
@@ -108,12 +108,6 @@ def _found(pattern: str, text: str) -> bool:
         return re.search(pattern, text) is not None
     except re.error:
         return pattern in text
-
-
-def has_label(labels: Mapping[str, str], wanted: str) -> bool:
-    """Whether `key` or `key=value` is among the labels."""
-    key, equals, value = wanted.partition("=")
-    return key in labels and (not equals or labels[key] == value)
 
 
 def _volume(item: Listed, values: list[str]) -> bool:

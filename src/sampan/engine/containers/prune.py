@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from sampan.engine.containers.lifecycle import Lifecycle
-from sampan.engine.containers.listing import has_label
 from sampan.engine.containers.table import Container, Table
 from sampan.errors import Conflict, InvalidArgument
 from sampan.wire.codec import parse_time
 from sampan.wire.containers import PruneReport
+from sampan.wire.filters import has_label, refuse_unknown
 
 _KNOWN = ("label", "label!", "until")
 
@@ -23,9 +23,7 @@ class Sizes(Protocol):
 
 async def prune(table: Table, lifecycle: Lifecycle, snapshots: Sizes, filters: Mapping[str, list[str]]) -> PruneReport:
     """Remove them, and tell which went and how many bytes that freed. Raises InvalidArgument for an unknown filter."""
-    for name in filters:
-        if name not in _KNOWN:
-            raise InvalidArgument(f"invalid filter '{name}'")
+    refuse_unknown(filters, _KNOWN)
     until = [parse_time(text) for text in filters.get("until", ())]
     if len(until) > 1:
         raise InvalidArgument("more than one until filter specified")

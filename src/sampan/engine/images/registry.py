@@ -16,6 +16,7 @@ from sampan.oci.reference import DEFAULT_DOMAIN, Reference
 from sampan.wire import codec
 from sampan.wire.distribution import AuthConfig, AuthResponse, Descriptor, DistributionInspect
 from sampan.wire.distribution import Platform as WirePlatform
+from sampan.wire.filters import refuse_unknown
 from sampan.wire.images import SearchItem
 from sampan.wire.progress import ProgressDetail, ProgressMessage
 
@@ -81,9 +82,7 @@ class Registries:
         self, term: str, limit: int, filters: Mapping[str, list[str]], credentials: AuthConfig | None
     ) -> Sequence[SearchItem]:
         """GET /images/search: docker.io's search, or that of the registry that the term begins with."""
-        for name in filters:
-            if name not in _SEARCH_FILTERS:
-                raise InvalidArgument(f"invalid filter '{name}'")
+        refuse_unknown(filters, _SEARCH_FILTERS)
         found = await self._transfers().remote.search(term, limit, credentials_of(credentials))
         official = [value.lower() in ("1", "t", "true") for value in filters.get("is-official", ())]
         stars = [int(value) for value in filters.get("stars", ()) if value.isdecimal()]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sampan.engine.networks.records import NetworkRecord
 from sampan.errors import InvalidArgument
+from sampan.wire.filters import refuse_unknown
 
 __all__ = ["select"]
 
@@ -19,9 +20,7 @@ def select(
     networks: Iterable[NetworkRecord], filters: Filters, is_used: Callable[[NetworkRecord], bool]
 ) -> list[NetworkRecord]:
     """Those that match every filter, by any of its values. Raises InvalidArgument for an unknown or malformed one."""
-    for key in filters:
-        if key not in _KNOWN:
-            raise InvalidArgument(f"invalid filter '{key}'")
+    refuse_unknown(filters, _KNOWN)
     return [network for network in networks if all(_matches(network, *item, is_used) for item in filters.items())]
 
 

@@ -28,6 +28,7 @@ from sampan.errors import Conflict, InvalidArgument, NotFound, NotImplementedYet
 from sampan.store.db import Database
 from sampan.store.paths import DataPaths
 from sampan.wire.codec import format_time
+from sampan.wire.filters import has_label, refuse_unknown
 from sampan.wire.volumes import PruneReport, UsageData, Volume, VolumeCreateRequest, VolumeList
 
 ANONYMOUS = "com.docker.volume.anonymous"
@@ -145,7 +146,7 @@ class Volumes:
         """POST /volumes/prune: removes unused anonymous volumes, or all unused ones with the filter `all`."""
         every = [_boolean(value) for value in filters.get("all", [])]
         chosen = {k: v for k, v in filters.items() if k != "all"}
-        _check_filters(chosen, ("label", "label!"))
+        refuse_unknown(chosen, ("label", "label!"))
         deleted: Names = []
         reclaimed = 0
         async with self._lock:
@@ -175,7 +176,7 @@ class Volumes:
         return row
 
     def _select(self, filters: Filters) -> Sequence[Row]:
-        _check_filters(filters, ("dangling", "driver", "label", "label!", "name"))
+        refuse_unknown(filters, ("dangling", "driver", "label", "label!", "name"))
         return [row for row in sorted(self._rows.values(), key=lambda r: r.name) if self._matches(row, filters)]
 
     def _matches(self, row: Row, filters: Filters) -> bool:
@@ -185,8 +186,8 @@ class Volumes:
             (not dangling or _boolean(dangling[0]) != bool(self._users(row.name)))
             and ("driver" not in filters or "local" in filters["driver"])
             and ("name" not in filters or any(part in row.name for part in filters["name"]))
-            and all(_has_label(labels, label) for label in filters.get("label", []))
-            and not any(_has_label(labels, label) for label in filters.get("label!", []))
+            and all(has_label(labels, label) for label in filters.get("label", []))
+            and not any(has_label(labels, label) for label in filters.get("label!", []))
         )
 
     def _render(self, row: Row) -> Volume:
@@ -211,23 +212,12 @@ def _make_directory(data: Path) -> None:
     data.mkdir(mode=0o755, exist_ok=True)
 
 
-def _check_filters(filters: Filters, known: tuple[str, ...]) -> None:
-    for name in filters:
-        if name not in known:
-            raise InvalidArgument(f"invalid filter '{name}'")
-
-
 def _boolean(text: str) -> bool:
     if text.lower() in ("1", "t", "true"):
         return True
     if text.lower() in ("0", "f", "false"):
         return False
     raise InvalidArgument(f"invalid filter: {text!r} is neither true nor false")
-
-
-def _has_label(labels: Mapping[str, str], wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in labels and (not equals or labels[key] == value)
 
 
 def directory_size(top: Path) -> int:
