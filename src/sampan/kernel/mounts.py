@@ -32,17 +32,9 @@ def copy_from(pid: int, path: str) -> int:
         try:
             return syscalls.open_tree(path)
         finally:
-            _return_to(own)
+            syscalls.return_to(own, syscalls.CLONE_NEWNS)
     finally:
         os.close(own)
-
-
-def _return_to(own: int) -> None:
-    """Better no process than one that mounts in somebody else's namespace from then on."""
-    try:
-        syscalls.setns(own, syscalls.CLONE_NEWNS)
-    except OSError:
-        os.abort()
 
 
 def attach_from(pid: int, path: str, target: str) -> None:

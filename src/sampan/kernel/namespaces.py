@@ -64,17 +64,9 @@ def inside(netns: int) -> Iterator[None]:
         try:
             yield
         finally:
-            _return_to(own)
+            syscalls.return_to(own, syscalls.CLONE_NEWNET)
     finally:
         os.close(own)
-
-
-def _return_to(own: int) -> None:
-    """A thread that can't go back would act on the wrong network from then on: better no process at all."""
-    try:
-        syscalls.setns(own, syscalls.CLONE_NEWNET)
-    except OSError:
-        os.abort()
 
 
 def socket_in(netns: int | None, family: int, kind: int, protocol: int = 0) -> socket.socket:

@@ -88,6 +88,14 @@ def setns(descriptor: int, nstype: int = 0) -> None:
     _check(_libc.setns(descriptor, nstype))
 
 
+def return_to(descriptor: int, nstype: int) -> None:
+    """setns(2) back to one's own namespace, or the end of the process: in a foreign one all it does would go wrong."""
+    try:
+        setns(descriptor, nstype)
+    except OSError:
+        os.abort()
+
+
 def prctl(option: int, argument: int | bytes) -> None:
     """prctl(2) with one argument."""
     _check(_libc.prctl(option, argument, 0, 0, 0))

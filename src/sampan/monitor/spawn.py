@@ -40,13 +40,7 @@ class Spawner:
             _arrange_mounts(plan)
             return self._start(argv, environment, stdio, cwd)
         finally:
-            self._go_home()
-
-    def _go_home(self) -> None:
-        try:
-            syscalls.setns(self._home, syscalls.CLONE_NEWNS)
-        except OSError:
-            os.abort()  # in a foreign namespace every later start would go wrong; the daemon starts a successor
+            syscalls.return_to(self._home, syscalls.CLONE_NEWNS)
 
     def _start(self, argv: Sequence[str], environment: dict[str, str], stdio: Sequence[int], cwd: str) -> int:
         os.chdir(cwd)

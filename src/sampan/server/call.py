@@ -85,8 +85,6 @@ class Call:
             return compat.request(self.operation, self.version, codec.decode(data, kind))
         except RecursionError:
             raise InvalidArgument("invalid JSON: it is nested too deeply") from None
-        except UnicodeDecodeError as error:
-            raise InvalidArgument(f"invalid JSON: it is not UTF-8 ({error.reason})") from None
 
     def reply(self, document: object, status: int = 200) -> Response:
         """A JSON reply, as clients of this version know it."""

@@ -49,7 +49,7 @@ class Archives:
     async def export(self, ref: str) -> AsyncIterator[bytes]:
         """GET .../export: the container's file system without its volumes. Raises NotFound, Conflict."""
         container = self._table.find(ref)
-        if container.removing or container.dead:
+        if container.removing:
             raise Conflict(f"You cannot export container {container.id} which is being removed")
         with ExitStack() as stack:
             root = await asyncio.to_thread(stack.enter_context, self._roots.layers(container.record))

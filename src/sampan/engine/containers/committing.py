@@ -56,7 +56,7 @@ class Committing:
         """Make the image; it is tagged when `repo` is given. Raises NotFound, Conflict, InvalidArgument."""
         container = self._table.find(ref)
         record = container.record
-        if container.removing or container.dead:
+        if container.removing:
             raise Conflict(f"You cannot commit container {container.id} which is being removed")
         run = image_config(config, record.config, changes)
         name = Reference.parse(f"{repo}:{tag}" if tag else repo).with_default_tag().familiar if repo else ""

@@ -12,6 +12,7 @@ import os
 import posixpath
 import secrets
 import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import Any, Protocol
 import msgspec
 
 from sampan.engine.containers import names
-from sampan.engine.containers.lifecycle import Emit, now
+from sampan.engine.containers.lifecycle import Emit
 from sampan.engine.containers.links import Links
 from sampan.engine.containers.logs import plan_log
 from sampan.engine.containers.merge import Defaults, complete_host, config_of, merge_image
@@ -149,7 +150,7 @@ class Creator:
         return ContainerRecord(
             id=container_id,
             name="",
-            created=now(),
+            created=time.time_ns(),
             image_id=image.id,
             image_name=image_name,
             platform="linux",

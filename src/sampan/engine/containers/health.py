@@ -12,11 +12,12 @@ daemon goes on where the last one stopped.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sampan.engine.containers.lifecycle import Emit, now
+from sampan.engine.containers.lifecycle import Emit
 from sampan.engine.containers.table import Container, Table
 from sampan.engine.tasks import Supervisor
 from sampan.errors import SampanError
@@ -153,7 +154,7 @@ class HealthChecks:
         while container.running:
             state = container.record.state
             assert state.health_report is not None
-            await asyncio.sleep(pause_before(state.health_report, plan, now() - state.started_at))
+            await asyncio.sleep(pause_before(state.health_report, plan, time.time_ns() - state.started_at))
             if container.record.state.status == "running" and not container.removing:
                 await self._check(container, plan)
 
@@ -174,15 +175,15 @@ class HealthChecks:
             self._tasks.spawn(self._restarted(container), "restart of an unhealthy container")
 
     async def _result(self, container: Container, plan: Plan) -> Result:
-        begun = now()
+        begun = time.time_ns()
         try:
             code, output = await self._prober.probe(container, plan.command, plan.timeout / _SECOND)
         except SampanError as error:
-            return Result(begun, now(), _NO_EXIT_CODE, str(error))
+            return Result(begun, time.time_ns(), _NO_EXIT_CODE, str(error))
         if code is None:
             said = f"Health check exceeded timeout ({go_duration(plan.timeout)})"
-            return Result(begun, now(), _NO_EXIT_CODE, f"{said}: {output}" if output else said)
-        return Result(begun, now(), code, output)
+            return Result(begun, time.time_ns(), _NO_EXIT_CODE, f"{said}: {output}" if output else said)
+        return Result(begun, time.time_ns(), code, output)
 
     async def _restarted(self, container: Container) -> None:
         if container.running and not container.removing:

@@ -18,11 +18,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from sampan.engine.containers.bundles import Attachment, Bundles
 from sampan.engine.containers.execs import Exec
-from sampan.engine.containers.lifecycle import Started, StartFailed
+from sampan.engine.containers.lifecycle import Exit, Started, StartFailed
 from sampan.engine.containers.record import ContainerRecord
 from sampan.engine.containers.refusals import explain
 from sampan.engine.containers.rootfs import Rootfs, read_text
@@ -243,8 +243,6 @@ class Launcher:
         shutil.rmtree(self.bundles.paths.container(container_id), ignore_errors=True)
 
 
-def exit_of(info: ProcessInfo) -> Any:
+def exit_of(info: ProcessInfo) -> Exit:
     """The monitor's news in the engine's terms."""
-    from sampan.engine.containers.lifecycle import Exit
-
     return Exit(info.status, info.oom, info.exited_at)

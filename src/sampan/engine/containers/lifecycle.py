@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -114,7 +113,7 @@ class Lifecycle:
 
     async def _start(self, container: Container) -> None:
         state = container.record.state
-        if container.removing or container.dead:
+        if container.removing:
             raise Conflict("container is marked for removal and cannot be started")
         if state.status == "paused":
             raise Conflict("cannot start a paused container, try unpause instead")
@@ -389,8 +388,3 @@ def resolve(waiters: list[asyncio.Future[int]], value: int) -> None:
     for future in pending:
         if not future.done():
             future.set_result(value)
-
-
-def now() -> int:
-    """The wall clock in nanoseconds."""
-    return time.time_ns()

@@ -7,10 +7,10 @@ States (`State.status`) and what moves between them:
        │           pause│  │unpause         ├──restart policy──▶ restarting ──▶ running
        │                ▼  │                │
        │               paused ──exit──▶     │
-       └───────────remove──▶ (removing) ◀───┘        a failed removal: dead
+       └───────────remove──▶ (removing) ◀───┘
 
-`intent` names the verb of several steps that is under way; a start of the daemon that finds one undoes `create` and
-finishes `remove`.
+`intent` is `create` until everything that a container needs is made; a start of the daemon that finds it undoes the
+creating. Removing needs none: the row goes first, and bytes without a row are swept.
 """
 
 from __future__ import annotations

@@ -11,12 +11,13 @@ running        (nothing)            both died: adopted if it still lives, else e
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from sampan.engine.containers import transitions
 from sampan.engine.containers.launcher import Launcher, exit_of
-from sampan.engine.containers.lifecycle import Exit, Lifecycle, now
+from sampan.engine.containers.lifecycle import Exit, Lifecycle
 from sampan.engine.containers.table import Container, Table
 from sampan.engine.tasks import Supervisor
 from sampan.errors import SampanError
@@ -69,7 +70,7 @@ class Recovery:
             info = await self.launcher.adopt(record)
         if info is None or info.state == "refused":
             if container.running:
-                self.lifecycle.process_exited(container, Exit(None, False, now()))
+                self.lifecycle.process_exited(container, Exit(None, False, time.time_ns()))
             return
         if not info.deleted:
             container.at_work()

@@ -31,15 +31,14 @@ def command_of(record: ContainerRecord) -> list[str]:
     return [*(record.config.entrypoint or ()), *(record.config.cmd or ())]
 
 
-def render_state(state: State, removing: bool, dead: bool, health: Health | None) -> ContainerState:
+def render_state(state: State, removing: bool, health: Health | None) -> ContainerState:
     """`State` of inspect."""
     return ContainerState(
-        status=status_of(state, removing, dead),
+        status=status_of(state, removing),
         running=state.running or state.status == "restarting",
         paused=state.status == "paused",
         restarting=state.status == "restarting",
         oom_killed=state.oom_killed,
-        dead=dead,
         pid=state.pid,
         exit_code=state.exit_code,
         error=state.error,
@@ -49,10 +48,8 @@ def render_state(state: State, removing: bool, dead: bool, health: Health | None
     )
 
 
-def status_of(state: State, removing: bool, dead: bool) -> str:
-    """The one word: created, running, paused, restarting, removing, exited or dead."""
-    if dead:
-        return "dead"
+def status_of(state: State, removing: bool) -> str:
+    """The one word: created, running, paused, restarting, removing or exited."""
     return "removing" if removing else state.status
 
 
@@ -89,27 +86,6 @@ def render_inspect(
         mounts=record.mounts,
         config=record.config,
         network_settings=network,
-    )
-
-
-def render_network(
-    endpoints: Mapping[str, EndpointSettings], ports: Ports, sandbox_id: str, sandbox_key: str
-) -> NetworkSettings:
-    """`NetworkSettings` of inspect; the default bridge's addresses stand at the top too."""
-    default = endpoints.get("bridge") or EndpointSettings()
-    return NetworkSettings(
-        sandbox_id=sandbox_id,
-        sandbox_key=sandbox_key,
-        ports=ports,
-        endpoint_id=default.endpoint_id,
-        gateway=default.gateway,
-        global_ipv6_address=default.global_ipv6_address,
-        global_ipv6_prefix_len=default.global_ipv6_prefix_len,
-        ip_address=default.ip_address,
-        ip_prefix_len=default.ip_prefix_len,
-        ipv6_gateway=default.ipv6_gateway,
-        mac_address=default.mac_address,
-        networks=dict(endpoints),
     )
 
 
@@ -159,8 +135,6 @@ def summary_ports(ports: Ports) -> list[Port]:
 
 def describe(state: State, status: str, health: Health | None, now: int) -> str:
     """`Status` of a list row: `Up 3 minutes (healthy)`, `Exited (0) 2 hours ago`; `now` in nanoseconds."""
-    if status == "dead":
-        return "Dead"
     if status == "removing":
         return "Removal In Progress"
     if status == "created":

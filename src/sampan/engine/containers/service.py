@@ -182,14 +182,12 @@ class Containers:
         )
 
     def _status(self, container: Container) -> str:
-        return render.status_of(container.record.state, container.removing, container.dead)
+        return render.status_of(container.record.state, container.removing)
 
     async def inspect(self, ref: str, size: bool = False) -> ContainerInspect:
         """GET /containers/{id}/json."""
         container = self.table.find(ref)
-        state = render.render_state(
-            container.record.state, container.removing, container.dead, container.record.state.health_report
-        )
+        state = render.render_state(container.record.state, container.removing, container.record.state.health_report)
         document = render.render_inspect(
             container.record,
             state,
@@ -381,7 +379,3 @@ class Containers:
     async def exec_resize(self, exec_id: str, height: int, width: int) -> None:
         """POST /exec/{id}/resize."""
         await self.execs.resize(exec_id, height, width)
-
-    def users_of_volume(self, name: str) -> Sequence[str]:
-        """Ids of the containers that mount a volume."""
-        return [c.id for c in self.table if any(point.name == name for point in c.record.mounts)]

@@ -41,7 +41,6 @@ class Container:
     channels: list[Channel] = field(default_factory=list)
     starting: bool = False
     removing: bool = False
-    dead: bool = False
     keep: bool = False
     signals: set[int] = field(default_factory=set)
     early_exit: Any = None

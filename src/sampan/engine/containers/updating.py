@@ -38,7 +38,7 @@ class Updating:
         """Change it, at once where it runs. Raises InvalidArgument, Conflict."""
         async with container.queue:
             plan = plan_update(container.record.host_config, request, self._host, container.id)
-            if container.removing or container.dead:
+            if container.removing:
                 raise self._refusal(container, 'Container is marked for removal and cannot be "update".')
             if plan.resources and container.running:
                 await self._limit(container, plan.resources)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from sampan.errors import SampanError
 from sampan.images import progress
 from sampan.oci import mediatypes
-from sampan.oci.digest import Digest
+from sampan.oci.digest import Digest, short_id
 from sampan.oci.documents import Descriptor
 
 if TYPE_CHECKING:
@@ -72,11 +72,6 @@ class Lines:
             self._queue.put_nowait(None)
 
 
-def short(digest: str) -> str:
-    """Twelve digits of a digest."""
-    return digest.partition(":")[2][:12]
-
-
 class PullReport:
     """Docker's lines of a pull. Bytes that are unpacked before a layer is whole are not spoken of."""
 
@@ -95,7 +90,7 @@ class PullReport:
 
     def __call__(self, blob: Descriptor, stage: Stage, done: int, origin: str = "", /) -> None:
         """See Report."""
-        name = short(blob.digest)
+        name = short_id(blob.digest)
         if stage == "bytes":
             self._advance("Downloading", blob, done)
         elif stage == "unpacking" and blob.digest in self._complete:
@@ -111,7 +106,7 @@ class PullReport:
 
     def _advance(self, what: str, blob: Descriptor, done: int) -> None:
         if self._lines.due(blob.digest):
-            self._lines.say(progress.advance(what, short(blob.digest), done, blob.size))
+            self._lines.say(progress.advance(what, short_id(blob.digest), done, blob.size))
 
 
 def push_report(lines: Lines, names: Mapping[Digest, str]) -> Report:
@@ -122,7 +117,7 @@ def push_report(lines: Lines, names: Mapping[Digest, str]) -> Report:
     def report(blob: Descriptor, stage: Stage, done: int, origin: str = "", /) -> None:
         if blob.media_type in mediatypes.CONFIGS:
             return
-        name = names.get(Digest(blob.digest)) or short(blob.digest)
+        name = names.get(Digest(blob.digest)) or short_id(blob.digest)
         if stage == "bytes":
             if lines.due(blob.digest):
                 lines.say(progress.advance("Pushing", name, done, blob.size))

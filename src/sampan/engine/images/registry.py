@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sampan.engine.images.progress import Lines, push_report, short
+from sampan.engine.images.progress import Lines, push_report
 from sampan.engine.images.sources import credentials_of
 from sampan.errors import InvalidArgument, NotFound, Unauthenticated
 from sampan.images import progress
 from sampan.images.service import Images
+from sampan.oci.digest import short_id
 from sampan.oci.documents import ImageConfig, Index, Manifest, is_index, parse
 from sampan.oci.platform import Platform
 from sampan.oci.reference import DEFAULT_DOMAIN, Reference
@@ -70,7 +71,7 @@ class Registries:
             raise no_such_tag(name)
         image = self._images.resolve(name.familiar, platform)
         blobs = self._images.layer_blobs(image)
-        shown = {blob: short(diff) for blob, diff in zip(blobs, image.config.diff_ids, strict=True)}
+        shown = {blob: short_id(diff) for blob, diff in zip(blobs, image.config.diff_ids, strict=True)}
         report = push_report(lines, shown)
         pushed = await self._transfers().push(name, image, target, platform, credentials, report)
         lines.say(progress.status(f"{name.tag}: digest: {pushed.digest} size: {pushed.size}"))

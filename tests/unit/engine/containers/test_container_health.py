@@ -1,6 +1,7 @@
 """Health checks: what is asked, how results are judged, and when the next one is due."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -14,7 +15,6 @@ from sampan.engine.containers.health import (
     pause_before,
     plan_of,
 )
-from sampan.engine.containers.lifecycle import now
 from sampan.engine.containers.probing import LIMIT, Output
 from sampan.engine.containers.record import ContainerRecord, State, decode, encode
 from sampan.engine.containers.table import Container, Table
@@ -149,7 +149,7 @@ def a_record(labels=None):
         networking=NetworkingConfig(),
         mounts=[],
         log_path="",
-        state=State(status="running", started_at=now()),
+        state=State(status="running", started_at=time.time_ns()),
     )
 
 
