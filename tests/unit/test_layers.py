@@ -149,7 +149,7 @@ def test_the_rules_catch_what_they_should():
     assert forbidden("cli.commands.run", "images.remote")
     assert not forbidden("cli.commands.registry.serve", "images.remote")
     assert not forbidden("server.app", "engine.events")
-    assert not forbidden("daemon", "server.app")
+    assert not forbidden("daemon.instance", "server.app")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 
 PLACE = Path("/srv/sampan")
 UNUSED = frozenset({"mypy", "ruff", "moto"})
-COMMANDS = {"sampan": "sampan.cli.main", "sampand": "sampan.daemon"}
+COMMANDS = {"sampan": "sampan.cli.main", "sampand": "sampan.daemon.main"}
 CACHES = shutil.ignore_patterns("__pycache__")
 
 

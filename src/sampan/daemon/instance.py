@@ -1,35 +1,21 @@
-"""sampand: the composition root, the only module that imports everything.
-
-    main ─ config ─ log, lock, pidfile ─ Daemon (objects, inside out) ─ recover ─ listen ─ wait for a signal ─ stop
-
-Stopping leaves containers running (live-restore) unless the configuration says otherwise.
-"""
+"""One running daemon: its objects, composed inside out, how they begin and end, and what one noun asks of another."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import gc
-import grp
 import logging
 import os
-import resource
-import shutil
-import signal
 import sqlite3
-import sys
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sampan import __version__, systemd
-from sampan import config as configuration
+from sampan import __version__
 from sampan.config import Config
-from sampan.daemonlog import set_up_logging
+from sampan.daemon import settings
 from sampan.engine.containers.archives import Archives
-from sampan.engine.containers.bundles import Bundles, RuntimeSettings
+from sampan.engine.containers.bundles import Bundles
 from sampan.engine.containers.committing import Committing
 from sampan.engine.containers.control import Control
 from sampan.engine.containers.create import Creator
@@ -42,7 +28,6 @@ from sampan.engine.containers.layers import ContainerLayers
 from sampan.engine.containers.lifecycle import Lifecycle
 from sampan.engine.containers.links import Links
 from sampan.engine.containers.logreading import LogReading
-from sampan.engine.containers.merge import Defaults
 from sampan.engine.containers.observing import Observing
 from sampan.engine.containers.probing import Prober
 from sampan.engine.containers.record import ContainerRecord
@@ -50,8 +35,6 @@ from sampan.engine.containers.recovery import Recovery
 from sampan.engine.containers.rootfs import Rootfs
 from sampan.engine.containers.roots import Roots
 from sampan.engine.containers.service import Containers
-from sampan.engine.containers.spec.build import MASKED_PATHS
-from sampan.engine.containers.spec.seccomp import Profile, decode_profile, default_profile
 from sampan.engine.containers.spec.validate import adjust, validate
 from sampan.engine.containers.stats import Machine
 from sampan.engine.containers.table import Container, Table
@@ -61,19 +44,19 @@ from sampan.engine.images.registry import Registries
 from sampan.engine.images.service import ImageService
 from sampan.engine.images.sources import Sources
 from sampan.engine.networks.service import Networks
-from sampan.engine.system import Counts, System, SystemFacts
+from sampan.engine.system import Counts, System
 from sampan.engine.tasks import Supervisor
 from sampan.engine.usage import Usage
 from sampan.engine.volumes.service import Volumes
-from sampan.errors import Conflict, DataLoss, InvalidArgument, SampanError
+from sampan.errors import DataLoss, SampanError
 from sampan.images.service import Images
-from sampan.kernel import facts, syscalls
+from sampan.kernel import facts
 from sampan.monitor.client import MonitorClient, ProcessInfo
 from sampan.server.app import ApiServer
 from sampan.server.routes import Backends, build_routes
 from sampan.store.db import Database
 from sampan.store.paths import DataPaths, RunPaths
-from sampan.wire.containers import CreateRequest, Ulimit
+from sampan.wire.containers import CreateRequest
 
 if TYPE_CHECKING:
     from sampan.images.remote import Remote
@@ -81,118 +64,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sampan.daemon")
 
-SOCKET_MODE = 0o660
 MONITOR_PATIENCE = 2.0
 """Seconds that the monitor may take to end after the last container."""
-CGROUP_PARENT = "sampan"
-CERTIFICATES = (Path("/etc/sampan/certs.d"), Path("/etc/docker/certs.d"))
-_RUNTIMES = ("crun", "runc")
-_INITS = ("tini-static", "catatonit")
-_RUNTIME_ALIASES = {"io.containerd.runc.v2": "runc"}
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command `sampand`."""
-    try:
-        config = configuration.load(sys.argv[1:] if arguments is None else arguments)
-        set_up_logging(config.log_level, config.log_format)
-        if os.geteuid() != 0:
-            raise InvalidArgument("sampand needs root: it mounts file systems and makes namespaces")
-        with Instance(config):
-            asyncio.run(serve(config))
-    except SampanError as error:
-        sys.exit(f"sampand: {error}")
-
-
-class Instance:
-    """This daemon's claim on its roots: a lock on the data root, and the pidfile. Raises Conflict when it is taken."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._locks: list[int] = []
-
-    def __enter__(self) -> Instance:
-        config = self._config
-        try:
-            self._claim(config.data_root, "--data-root")
-            self._claim(config.exec_root, "--exec-root")
-            check_pidfile(config.pidfile)
-            check_rows_are_there(DataPaths(config.data_root))
-        except SampanError:
-            self._let_go()
-            raise
-        config.pidfile.parent.mkdir(parents=True, exist_ok=True)
-        config.pidfile.write_text(f"{os.getpid()}\n")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._config.pidfile.unlink(missing_ok=True)
-        self._let_go()
-
-    def _let_go(self) -> None:
-        while self._locks:
-            os.close(self._locks.pop())
-
-    def _claim(self, root: Path, flag: str) -> None:
-        """Make a root and hold its lock. Two daemons on one exec root would end each other's containers."""
-        try:
-            root.mkdir(mode=0o711, parents=True, exist_ok=True)
-            lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise InvalidArgument(f"{flag} {root} can't be used: {error.strerror}") from None
-        self._locks.append(lock)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict(f"another sampand uses {root}: stop it, or give another {flag}") from None
-
-
-def check_pidfile(path: Path) -> None:
-    """Raise Conflict when the pidfile is that of a daemon that lives."""
-    try:
-        pid = int(path.read_text())
-        words = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return
-    if pid != os.getpid() and b"sampand" in words:
-        raise Conflict(f"the process {pid} of {path} is still running: stop it, or give another --pidfile")
-
-
-def check_rows_are_there(paths: DataPaths) -> None:
-    """Raise DataLoss when a data root has content and no database: everything would look like garbage then."""
-    if paths.database.exists() and paths.database.stat().st_size > 0:
-        return
-    for folder in (paths.volumes, paths.containers, paths.blobs, paths.snapshots):
-        if folder.is_dir() and any(entry.name != "empty" and any(entry.iterdir()) for entry in folder.iterdir()):
-            raise DataLoss(
-                f"{paths.database} is missing or empty, but {folder} is not: restore the database, or move the data "
-                "root away to begin anew (nothing was touched)"
-            )
-
-
-async def serve(config: Config) -> None:
-    """Run a daemon until SIGTERM or SIGINT."""
-    _prepare_process()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    daemon = Daemon(config)
-    try:
-        await daemon.recover()
-        for host in config.hosts:
-            path = Path(host.removeprefix("unix://"))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            await daemon.server.listen_unix(path, SOCKET_MODE, group_id(config.group, config.group_is_default))
-        gc.collect()
-        gc.freeze()
-        log.info("sampand %s listens on %s", __version__, ", ".join(config.hosts))
-        systemd.tell(config.environment, systemd.READY)
-        await stop.wait()
-        log.info("stopping")
-        systemd.tell(config.environment, systemd.STOPPING)
-    finally:
-        await daemon.stop()
 
 
 def open_database(path: Path) -> Database:
@@ -203,26 +76,6 @@ def open_database(path: Path) -> Database:
         raise DataLoss(
             f"{path} can't be read ({error}): restore it from a backup, or move the data root away to begin anew"
         ) from None
-
-
-def _prepare_process() -> None:
-    """Take as many descriptors as may be had; become the one that the monitor's orphans fall to."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    os.umask(0o022)
-
-
-def group_id(name: str, optional: bool) -> int:
-    """The group of the socket; root's where the default one does not exist. Raises InvalidArgument."""
-    if name.isdecimal():
-        return int(name)
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        if optional:
-            return 0
-        raise InvalidArgument(f"group {name} does not exist: make it, or give another with --group") from None
 
 
 class Daemon:
@@ -254,7 +107,14 @@ class Daemon:
             self.rootfs,
             self.networks,
             self.volumes,
-            Bundles(self.table, self.snapshots, self.paths, self.run, self._runtime_settings(), self.links),
+            Bundles(
+                self.table,
+                self.snapshots,
+                self.paths,
+                self.run,
+                settings.runtime_settings(config, self.host),
+                self.links,
+            ),
         )
         self.groups = Groups(self.host.cgroups, self.launcher.bundles.cgroup_path)
         self.freezing = Freezing(self.table, self.groups, self._container_event)
@@ -272,7 +132,11 @@ class Daemon:
         self.lifecycle.on_started.append(self.health.begin)
         self.lifecycle.on_exited += [self.health.end, self.execs.forget]
         self.containers = self._containers()
-        self.system = System(self._system_facts(), self._counts, lambda: self.events.listeners)
+        self.system = System(
+            settings.system_facts(config, self.host, self.launcher.bundles.settings),
+            self._counts,
+            lambda: self.events.listeners,
+        )
         backends = Backends(
             system=self.system,
             events=self.events,
@@ -309,23 +173,13 @@ class Daemon:
         self.server = ApiServer(build_routes(backends), program=f"Sampan/{__version__}")
 
     def _containers(self) -> Containers:
-        defaults = Defaults(
-            log_driver=self.config.log_driver,
-            log_opts=dict(self.config.log_opts),
-            runtime=self.config.default_runtime,
-            ipc_mode=self.config.default_ipc_mode,
-            cgroupns_mode=self.config.default_cgroupns_mode
-            or ("private" if self.host.cgroups.version == 2 else "host"),
-            shm_size=self.config.default_shm_size,
-            masked_paths=(*MASKED_PATHS, *self.host.thermal_paths),
-        )
         creator = Creator(
             self.table,
             self.images,
             self.volumes,
             self.rootfs,
             self.paths,
-            defaults,
+            settings.container_defaults(self.config, self.host),
             self._validate,
             lambda host: adjust(host, self.host),
             self.links,
@@ -373,7 +227,6 @@ class Daemon:
             self.images.forget_snapshots,
         ).run()
         await self.networks.recover()
-        await self.networks.recover()
 
     async def stop(self) -> None:
         """Answer what is in flight, stop the containers unless they are to live on, and let go of everything."""
@@ -413,7 +266,7 @@ class Daemon:
                 log.warning("container %s did not stop: %s", container.name, result)
 
     def _remove_cgroup_parent(self) -> None:
-        parent = self.config.cgroup_parent or CGROUP_PARENT
+        parent = settings.cgroup_parent(self.config)
         for directory in self.host.cgroups.directories(f"/{parent.strip('/')}"):
             with suppress(OSError):
                 directory.rmdir()
@@ -468,66 +321,14 @@ class Daemon:
         running, paused = sum(s in ("running", "restarting") for s in statuses), statuses.count("paused")
         return Counts(running, paused, len(statuses) - running - paused, self.images.count())
 
-    # settings
-
-    def _runtime_settings(self) -> RuntimeSettings:
-        unmount = [self.host.cgroups.unified] if self.host.cgroups.hybrid and self.host.cgroups.unified else []
-        limits = tuple(
-            Ulimit(name=name, soft=soft, hard=hard) for name, (soft, hard) in self.config.default_ulimits.items()
-        )
-        return RuntimeSettings(
-            runtimes=runtimes(self.config),
-            host=self.host,
-            cgroup_parent=self.config.cgroup_parent or CGROUP_PARENT,
-            seccomp=seccomp_profile(self.config.seccomp_profile),
-            init_path=self.config.init_path or next(filter(None, map(shutil.which, _INITS)), ""),
-            default_init=self.config.init,
-            default_ulimits=limits,
-            slave=(mount_point_of(self.config.exec_root),),
-            unmount=tuple(unmount),
-        )
-
     def transfers(self) -> Transfers:
         """Pulls and pushes. The client of registries is loaded when it is first needed: it is large."""
         if self._transfers is None:
-            self.remote = self._remote()
+            from sampan.images.remote import Remote
+
+            self.remote = Remote(settings.remote_settings(self.config))
             self._transfers = self.images.transfers(self.remote)
         return self._transfers
-
-    def _remote(self) -> Remote:
-        from sampan.images.remote import Remote, RemoteSettings
-        from sampan.images.remote.settings import Proxies
-
-        config = self.config
-        settings = RemoteSettings(
-            insecure=config.insecure_registries,
-            mirrors=config.registry_mirrors,
-            certificates=CERTIFICATES,
-            proxies=Proxies.of(config.environment),
-            downloads=config.max_concurrent_downloads,
-            uploads=config.max_concurrent_uploads,
-            attempts=config.max_download_attempts,
-            agent=f"sampan/{__version__}",
-        )
-        return Remote(settings)
-
-    def _system_facts(self) -> SystemFacts:
-        settings = self.launcher.bundles.settings
-        return SystemFacts(
-            id=_daemon_id(self.paths.root),
-            host=self.host,
-            root=self.paths.root,
-            runtimes=settings.runtimes,
-            default_runtime=self.config.default_runtime,
-            log_driver=self.config.log_driver,
-            labels=self.config.labels,
-            live_restore=self.config.live_restore,
-            debug=self.config.debug,
-            init_path=settings.init_path,
-            environment=self.config.environment,
-            insecure_registries=self.config.insecure_registries,
-            mirrors=self.config.registry_mirrors,
-        )
 
 
 async def ended(pid: int) -> None:
@@ -541,43 +342,3 @@ async def ended(pid: int) -> None:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-
-
-def runtimes(config: Config) -> dict[str, str]:
-    """Runtimes by name: those found on the PATH, and the configured ones. Raises InvalidArgument without a default."""
-    found = {name: path for name in _RUNTIMES if (path := shutil.which(name))}
-    found |= config.runtimes
-    found |= {alias: found[name] for alias, name in _RUNTIME_ALIASES.items() if name in found}
-    if config.default_runtime not in found:
-        raise InvalidArgument(
-            f"the OCI runtime {config.default_runtime} is not there: install it, or name another by --default-runtime"
-        )
-    return found
-
-
-def seccomp_profile(path: str) -> Profile | None:
-    """The default profile: ours, a file's, or none for `unconfined`. Raises InvalidArgument."""
-    if path == "unconfined":
-        return None
-    if not path or path == "builtin":
-        return default_profile()
-    try:
-        return decode_profile(Path(path).read_bytes())
-    except OSError as error:
-        raise InvalidArgument(f"can't read the seccomp profile {path}: {error.strerror}") from None
-
-
-def mount_point_of(path: Path) -> str:
-    """The mount that holds a path."""
-    while not path.is_mount():
-        path = path.parent
-    return str(path)
-
-
-def _daemon_id(root: Path) -> str:
-    """This data root's id, made once."""
-    path = root / "engine-id"
-    with suppress(FileNotFoundError):
-        return path.read_text().strip()
-    path.write_text(f"{uuid.uuid4()}\n")
-    return path.read_text().strip()

@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-from sampan import config, daemon
+from sampan import config
+from sampan.daemon.claim import Claim, check_rows_are_there
+from sampan.daemon.instance import open_database
 from sampan.errors import Conflict, DataLoss, InvalidArgument
 from sampan.store.paths import DataPaths
 
@@ -22,12 +24,12 @@ def settings(tmp_path, monkeypatch):
 
 
 def test_both_roots_are_claimed(settings):
-    with daemon.Instance(settings()):
-        with pytest.raises(Conflict, match="--data-root"), daemon.Instance(settings(run="other", pidfile="other")):
+    with Claim(settings()):
+        with pytest.raises(Conflict, match="--data-root"), Claim(settings(run="other", pidfile="other")):
             pass
-        with pytest.raises(Conflict, match="--exec-root"), daemon.Instance(settings(data="other", pidfile="other")):
+        with pytest.raises(Conflict, match="--exec-root"), Claim(settings(data="other", pidfile="other")):
             pass
-    with daemon.Instance(settings()):
+    with Claim(settings()):
         pass
 
 
@@ -35,35 +37,35 @@ def test_the_pidfile_of_a_living_daemon_stays(settings, tmp_path):
     other = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()", "sampand"], stdin=subprocess.PIPE)
     try:
         (tmp_path / "pid").write_text(f"{other.pid}\n")
-        with pytest.raises(Conflict, match="still running"), daemon.Instance(settings()):
+        with pytest.raises(Conflict, match="still running"), Claim(settings()):
             pass
         assert (tmp_path / "pid").read_text() == f"{other.pid}\n"
     finally:
         other.kill()
         other.communicate()
-    with daemon.Instance(settings()):
+    with Claim(settings()):
         pass
 
 
 def test_a_root_that_is_a_file_is_refused(settings, tmp_path):
     (tmp_path / "data").write_text("")
-    with pytest.raises(InvalidArgument, match="can't be used"), daemon.Instance(settings()):
+    with pytest.raises(InvalidArgument, match="can't be used"), Claim(settings()):
         pass
 
 
 @pytest.mark.parametrize("empty", [False, True])
 def test_content_without_a_database_is_not_garbage(tmp_path, empty):
     paths = DataPaths(tmp_path)
-    daemon.check_rows_are_there(paths)
+    check_rows_are_there(paths)
     (tmp_path / "volumes/precious/_data").mkdir(parents=True)
     if empty:
         paths.database.touch()
     with pytest.raises(DataLoss, match="nothing was touched"):
-        daemon.check_rows_are_there(paths)
+        check_rows_are_there(paths)
 
 
 def test_a_damaged_database_is_named(tmp_path):
     path = tmp_path / "sampan.db"
     path.write_bytes(b"garbage" * 1000)
     with pytest.raises(DataLoss, match=str(path)):
-        daemon.open_database(path)
+        open_database(path)
