@@ -11,13 +11,13 @@ Sampan.Logs, Sampan.Database                                    what no other fi
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from sampan.store.paths import DataPaths
+from sampan.store.trees import measure
 from sampan.wire.containers import ContainerSummary
 from sampan.wire.disk import DiskUsage, OwnUsage
 from sampan.wire.images import ImageSummary
@@ -86,20 +86,20 @@ class Usage:
     def _own(self, named: int) -> OwnUsage:
         paths = self.paths
         layers = {layer.fs.parent: layer.id for layer in self.layers()}
-        unpacked = sum(self._layer(layers.get(folder), folder) for folder in _entries(paths.snapshots))
+        unpacked = sum(self._layer(layers.get(folder), folder) for folder in paths.snapshots.iterdir())
         unpacked += _size(paths.snapshots)
         return OwnUsage(
-            blobs=allocated(paths.blobs),
-            overhead=max(0, unpacked + allocated(paths.volumes) - named),
-            logs=allocated(paths.containers),
+            blobs=measure(paths.blobs).allocated,
+            overhead=max(0, unpacked + measure(paths.volumes).allocated - named),
+            logs=measure(paths.containers).allocated,
             database=sum(_size(path) for path in paths.root.glob(f"{paths.database.name}*")),
         )
 
     def _layer(self, identity: int | None, folder: Path) -> int:
         if identity is None:
-            return allocated(folder)
+            return measure(folder).allocated
         if identity not in self._allocated:
-            self._allocated[identity] = allocated(folder)
+            self._allocated[identity] = measure(folder).allocated
         return self._allocated[identity]
 
 
@@ -107,39 +107,6 @@ def _named(found: DiskUsage) -> int:
     """The bytes that docker's own fields name."""
     volumes = sum(volume.usage_data.size for volume in found.volumes or () if volume.usage_data)
     return found.layers_size + volumes + sum(container.size_rw for container in found.containers or ())
-
-
-def allocated(top: Path) -> int:
-    """Bytes that the file system gave to a tree, each inode once. What vanishes meanwhile does not count. Blocks."""
-    seen: set[tuple[int, int]] = set()
-    total, pending = _size(top), [top]
-    while pending:
-        for entry in _scan(pending.pop()):
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(Path(entry.path))
-            elif status.st_nlink > 1:
-                inode = (status.st_dev, status.st_ino)
-                if inode in seen:
-                    continue
-                seen.add(inode)
-            total += status.st_blocks * _BLOCK
-    return total
-
-
-def _scan(folder: Path) -> Iterable[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError:
-        return ()
-
-
-def _entries(folder: Path) -> list[Path]:
-    return [Path(entry.path) for entry in _scan(folder)]
 
 
 def _size(path: Path) -> int:

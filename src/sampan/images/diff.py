@@ -14,14 +14,13 @@ import os
 import stat
 from dataclasses import dataclass
 
-from sampan.kernel import syscalls
+from sampan.store.trees import Descent
 
 __all__ = ["ADDED", "DELETED", "MODIFIED", "Change", "changes"]
 
 MODIFIED, ADDED, DELETED = 0, 1, 2
 _NANO = 10**9
 _OPAQUE = "trusted.overlay.opaque"
-_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -34,65 +33,95 @@ class Change:
 
 def changes(upper: int, lower: int) -> list[Change]:
     """The changes in the directory `upper` over the merged root `lower` (descriptors), by path. Blocks."""
-    return sorted(_Comparison(lower).below(upper, ""), key=lambda change: change.path)
+    with Descent(upper) as now, Descent(lower) as before:
+        return sorted(_Comparison(now, before).run(), key=lambda change: change.path)
+
+
+@dataclass
+class _Folder:
+    """A folder on the way, its names still to be looked at, and the change that it is itself."""
+
+    path: str
+    names: list[str]
+    change: Change | None = None
+    changed: bool = False
 
 
 class _Comparison:
-    def __init__(self, lower: int) -> None:
-        self._lower = lower
+    """Walks the upper directory, and the lower one beside it as far as that goes."""
 
-    def below(self, folder: int, path: str) -> list[Change]:
-        """Changes within an upper directory."""
-        found: list[Change] = []
-        names = os.listdir(folder)
-        for name in names:
-            info = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            found += self._entry(folder, name, f"{path}/{name}", info)
-        if _is_opaque(folder):
-            found += [Change(f"{path}/{name}", DELETED) for name in self._names_before(path) if name not in names]
-        return found
+    def __init__(self, now: Descent, before: Descent) -> None:
+        self._now = now
+        self._before = before
+        self._missing = 0
+        """So many folders the upper walk is below the last one that was there before."""
+        self._found: list[Change] = []
 
-    def _entry(self, folder: int, name: str, path: str, info: os.stat_result) -> list[Change]:
-        before = self._before(path)
-        if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
-            return [Change(path, DELETED)] if before else []
-        inside = self._inside(folder, name, path) if stat.S_ISDIR(info.st_mode) else []
-        if before is None:
-            return [Change(path, ADDED), *inside]
-        return [Change(path, MODIFIED), *inside] if inside or _differs(before, info) else []
+    def run(self) -> list[Change]:
+        way = [self._look("", None)]
+        while way:
+            folder = way[-1]
+            if folder.names:
+                self._entry(way, folder.names.pop())
+                continue
+            way.pop()
+            if folder.change and (folder.changed or folder.change.kind == ADDED):
+                self._add(way, folder.change)
+            if way:
+                self._leave()
+        return self._found
 
-    def _inside(self, folder: int, name: str, path: str) -> list[Change]:
-        descriptor = os.open(name, _OPEN_DIRECTORY, dir_fd=folder)
-        try:
-            return self.below(descriptor, path)
-        finally:
-            os.close(descriptor)
+    def _look(self, path: str, change: Change | None) -> _Folder:
+        folder = _Folder(path, os.listdir(self._now.descriptor), change)
+        if not self._missing and _is_opaque(self._now.descriptor):
+            gone = set(os.listdir(self._before.descriptor)) - set(folder.names)
+            self._found += [Change(f"{path}/{name}", DELETED) for name in gone]
+            folder.changed = bool(gone)
+        return folder
 
-    def _before(self, path: str) -> os.stat_result | None:
-        """What the lower layers have at exactly that path, without following a link."""
-        descriptor = self._open_before(path, os.O_PATH | os.O_NOFOLLOW)
-        if descriptor is None:
+    def _entry(self, way: list[_Folder], name: str) -> None:
+        path = f"{way[-1].path}/{name}"
+        info = os.stat(name, dir_fd=self._now.descriptor, follow_symlinks=False)
+        before = self._stat_before(name)
+        if stat.S_ISDIR(info.st_mode):
+            self._enter(name, before)
+            way.append(self._look(path, Change(path, ADDED if before is None else MODIFIED)))
+            way[-1].changed |= before is not None and _differs(before, info)
+        elif stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
+            if before:
+                self._add(way, Change(path, DELETED))
+        elif before is None:
+            self._add(way, Change(path, ADDED))
+        elif _differs(before, info):
+            self._add(way, Change(path, MODIFIED))
+
+    def _add(self, way: list[_Folder], change: Change) -> None:
+        self._found.append(change)
+        if way:
+            way[-1].changed = True
+
+    def _stat_before(self, name: str) -> os.stat_result | None:
+        """What the lower layers have at that place, without following a link."""
+        if self._missing:
             return None
         try:
-            return os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def _names_before(self, path: str) -> list[str]:
-        descriptor = self._open_before(path, _OPEN_DIRECTORY)
-        if descriptor is None:
-            return []
-        try:
-            return os.listdir(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def _open_before(self, path: str, flags: int) -> int | None:
-        resolve = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
-        try:
-            return syscalls.openat2(self._lower, path.lstrip("/") or ".", flags, resolve=resolve)
-        except OSError:
+            return os.stat(name, dir_fd=self._before.descriptor, follow_symlinks=False)
+        except FileNotFoundError:
             return None
+
+    def _enter(self, name: str, before: os.stat_result | None) -> None:
+        self._now.enter(name)
+        if before is not None and stat.S_ISDIR(before.st_mode):
+            self._before.enter(name)
+        else:
+            self._missing += 1
+
+    def _leave(self) -> None:
+        self._now.leave()
+        if self._missing:
+            self._missing -= 1
+        else:
+            self._before.leave()
 
 
 def _differs(before: os.stat_result, now: os.stat_result) -> bool:

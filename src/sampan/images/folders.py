@@ -74,8 +74,19 @@ class Folders:
         if found is not None:
             self._open.move_to_end(path)
             return found
-        folder, _, name = path.rpartition("/")
-        return self._remember(path, os.open(name, _OPEN, dir_fd=self.descriptor(folder)))
+        # From the nearest folder that is open; the way may be longer than a recursion can be.
+        way = []
+        while path and path not in self._open:
+            way.append(path)
+            path = path.rpartition("/")[0]
+        descriptor = self._root
+        if path:
+            self._open.move_to_end(path)
+            descriptor = self._open[path]
+        for path in reversed(way):
+            opened = os.open(path.rpartition("/")[2], _OPEN, dir_fd=descriptor)
+            descriptor = self._remember(path, opened)
+        return descriptor
 
     def make(self, folder: str, name: str) -> None:
         """Make a directory. Raises FileExistsError unless what is there is a whiteout of this layer."""

@@ -13,9 +13,11 @@ import errno
 import os
 import stat
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 
 from sampan.oci import tarwrite
 from sampan.oci.tar import Entry, Kind
+from sampan.store.trees import Descent
 
 __all__ = ["pack", "pack_one"]
 
@@ -29,7 +31,7 @@ _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 def pack(root: int, overlay: bool) -> Generator[bytes, None, None]:
     """The tree below the directory descriptor `root`. Blocks while it reads."""
-    yield from _Packer(overlay).folder(root, "")
+    yield from _Packer(overlay).tree(root, "")
     yield tarwrite.END
 
 
@@ -44,23 +46,52 @@ class _Packer:
         self._overlay = overlay
         self._links: dict[tuple[int, int], str] = {}
 
-    def folder(self, descriptor: int, path: str) -> Iterator[bytes]:
-        for name in sorted(os.listdir(descriptor), key=os.fsencode):
-            try:
-                yield from self.entry(descriptor, name, f"{path.rstrip('/')}/{name}" if path else name)
-            except FileNotFoundError:
-                # It went between the listing and the look.
-                continue
+    def tree(self, root: int, path: str) -> Iterator[bytes]:
+        """Everything below the folder `root`, which is called `path` in the archive."""
+        with Descent(root) as place:
+            pending = [(path, _names(place.descriptor))]
+            while pending:
+                folder, names = pending[-1]
+                if not names:
+                    pending.pop()
+                    if pending:
+                        place.leave()
+                    continue
+                name = names.pop()
+                path = f"{folder.rstrip('/')}/{name}" if folder else name
+                with suppress(FileNotFoundError):  # it went between the listing and the look
+                    info = os.stat(name, dir_fd=place.descriptor, follow_symlinks=False)
+                    if not stat.S_ISDIR(info.st_mode):
+                        yield from self._other(place.descriptor, name, path, info)
+                        continue
+                    place.enter(name)
+                    pending.append((path, []))
+                    yield from self._folder(place.descriptor, path, info)
+                    pending[-1][1].extend(_names(place.descriptor))
 
     def entry(self, parent: int, name: str, path: str) -> Iterator[bytes]:
+        """The entry `name` of the folder `parent`, and everything below."""
         info = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        yield from self._entry(parent, name, path, info)
+        if not stat.S_ISDIR(info.st_mode):
+            yield from self._other(parent, name, path, info)
+            return
+        descriptor = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
+        try:
+            yield from self._folder(descriptor, path, info)
+            yield from self.tree(descriptor, path)
+        finally:
+            os.close(descriptor)
 
-    def _entry(self, parent: int, name: str, path: str, info: os.stat_result) -> Iterator[bytes]:
+    def _folder(self, descriptor: int, path: str, info: os.stat_result) -> Iterator[bytes]:
+        entry = _described(path, Kind.DIRECTORY, info)
+        entry.xattrs = _xattrs(descriptor)
+        yield tarwrite.head(entry)
+        if self._overlay and _is_opaque(descriptor):
+            yield tarwrite.head(Entry(f"{path}/{_OPAQUE_NAME}", Kind.FILE, 0o600, 0, 0, 0, entry.mtime))
+
+    def _other(self, parent: int, name: str, path: str, info: os.stat_result) -> Iterator[bytes]:
         mode = info.st_mode
-        if stat.S_ISDIR(mode):
-            yield from self._directory(parent, name, path, info)
-        elif stat.S_ISREG(mode):
+        if stat.S_ISREG(mode):
             yield from self._file(parent, name, path, info)
         elif stat.S_ISLNK(mode):
             yield tarwrite.head(_described(path, Kind.SYMLINK, info, link=os.readlink(name, dir_fd=parent)))
@@ -68,18 +99,6 @@ class _Packer:
             yield tarwrite.head(_whiteout(path, info))
         elif not stat.S_ISSOCK(mode):
             yield from self._linked(path, info) or (tarwrite.head(_described(path, _node_kind(mode), info)),)
-
-    def _directory(self, parent: int, name: str, path: str, info: os.stat_result) -> Iterator[bytes]:
-        descriptor = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
-        try:
-            entry = _described(path, Kind.DIRECTORY, info)
-            entry.xattrs = _xattrs(descriptor)
-            yield tarwrite.head(entry)
-            if self._overlay and _is_opaque(descriptor):
-                yield tarwrite.head(Entry(f"{path}/{_OPAQUE_NAME}", Kind.FILE, 0o600, 0, 0, 0, entry.mtime))
-            yield from self.folder(descriptor, path)
-        finally:
-            os.close(descriptor)
 
     def _file(self, parent: int, name: str, path: str, info: os.stat_result) -> Iterator[bytes]:
         linked = self._linked(path, info)
@@ -101,6 +120,11 @@ class _Packer:
             return ()
         first = self._links.setdefault((info.st_dev, info.st_ino), path)
         return () if first == path else (tarwrite.head(_described(path, Kind.HARD_LINK, info, link=first)),)
+
+
+def _names(folder: int) -> list[str]:
+    """The names of a folder, the first one last."""
+    return sorted(os.listdir(folder), key=os.fsencode, reverse=True)
 
 
 def _content(descriptor: int, size: int) -> Iterator[bytes]:

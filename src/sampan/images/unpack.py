@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 import threading
 from collections.abc import Iterator
@@ -35,6 +34,7 @@ from sampan.images.folders import Folders, clean, join
 from sampan.images.lower import LowerLayers
 from sampan.kernel import syscalls
 from sampan.oci.tar import Entry, Kind, TarReader
+from sampan.store.trees import measure_below, remove_below
 
 __all__ = ["Extraction", "private_umask"]
 
@@ -241,8 +241,8 @@ class Extraction:
             self.size -= found.st_size if found.st_nlink == 1 else 0
             self._folders.forget(path)
             return
-        self.size -= _size_below(parent, name)
-        shutil.rmtree(name, dir_fd=parent)
+        self.size -= measure_below(parent, name).size
+        remove_below(parent, name)
         self._folders.forget(path)
         for known in [known for known in self._attributes if known == path or known.startswith(path + "/")]:
             del self._attributes[known]
@@ -281,11 +281,3 @@ def _settle(descriptor: int, entry: Entry) -> None:
     os.fchmod(descriptor, entry.mode)
     set_xattrs(descriptor, entry)
     os.utime(descriptor, ns=(entry.mtime, entry.mtime))
-
-
-def _size_below(parent: int, name: str) -> int:
-    total = 0
-    for _, _, files, folder in os.fwalk(name, dir_fd=parent):
-        found = [os.stat(file, dir_fd=folder, follow_symlinks=False) for file in files]
-        total += sum(one.st_size for one in found if one.st_nlink == 1)
-    return total

@@ -1,15 +1,14 @@
-"""Small helpers for files that must be whole after a crash, and for removing trees."""
+"""Small helpers for files that must be whole after a crash, and for disks that are full."""
 
 from __future__ import annotations
 
 import errno
 import os
-import shutil
 from pathlib import Path
 
 from sampan.errors import Exhausted, Internal, SampanError
 
-__all__ = ["exhausted", "remove_tree", "sync_directory"]
+__all__ = ["exhausted", "sync_directory"]
 
 
 def exhausted(error: OSError, doing: str) -> SampanError:
@@ -25,13 +24,3 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a tree that may already be gone or in part."""
-    shutil.rmtree(path, onerror=_unless_gone)
-
-
-def _unless_gone(_function: object, _path: str, failure: tuple[type[BaseException], BaseException, object]) -> None:
-    if not isinstance(failure[1], FileNotFoundError):
-        raise failure[1]

@@ -16,7 +16,7 @@ from pathlib import Path
 from sampan.kernel import syscalls
 from sampan.kernel.facts import kernel_version
 
-__all__ = ["OverlayMount", "Usage", "detached", "usage_of"]
+__all__ = ["OverlayMount", "detached"]
 
 # Without these a kernel may be set so that an upper directory can't be read as a layer.
 _OPTIONS = ("index=off", "metacopy=off", "redirect_dir=off")
@@ -40,28 +40,6 @@ class OverlayMount:
         if self.upper is not None:
             parts += [f"upperdir={self.upper}", f"workdir={self.work}"]
         return ",".join(parts)
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a snapshot itself takes: bytes of files, and number of inodes."""
-
-    size: int
-    inodes: int
-
-
-def usage_of(path: Path) -> Usage:
-    """Bytes and inodes below `path`: directories count as inodes only, a hard-linked file once."""
-    seen: set[int] = set()
-    size = inodes = 0
-    for folder, directories, files in os.walk(path):
-        inodes += len(directories)
-        for name in files:
-            found = os.lstat(os.path.join(folder, name))
-            if found.st_ino not in seen:
-                seen.add(found.st_ino)
-                size += found.st_size
-    return Usage(size, inodes + len(seen))
 
 
 @contextmanager

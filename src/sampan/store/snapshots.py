@@ -40,11 +40,11 @@ from sampan.errors import Conflict
 from sampan.kernel import syscalls
 from sampan.oci.digest import Digest
 from sampan.store.db import Database
-from sampan.store.files import remove_tree
 from sampan.store.initlayer import fill
 from sampan.store.leases import Leases
-from sampan.store.overlay import OverlayMount, Usage, detached, usage_of
+from sampan.store.overlay import OverlayMount, detached
 from sampan.store.snapshotrows import DESCENT, UNUSED, ancestry, find, identity_of, init_key, insert
+from sampan.store.trees import TreeSize, measure, remove_tree, sweep_tree
 
 __all__ = ["Draft", "Layer", "Snapshots", "boot_id"]
 
@@ -189,9 +189,9 @@ class Snapshots:
         query = "SELECT key FROM snapshots WHERE kind = 'active' ORDER BY id"
         return [key for (key,) in self._database.read(lambda rows: rows.execute(query).fetchall())]
 
-    def usage(self, key: str) -> Usage:
+    def usage(self, key: str) -> TreeSize:
         """What an active snapshot's own files take. Walks its tree: call it in a thread."""
-        return usage_of(self.upper(key))
+        return measure(self.upper(key))
 
     # Views
 
@@ -282,7 +282,7 @@ class Snapshots:
         return Layer(identity, Digest(key), Digest(diff or ""), size, self._fs(identity))
 
     def _sweep(self, identity: int) -> None:
-        self._sweeper.submit(remove_tree, self.folder / str(identity))
+        self._sweeper.submit(sweep_tree, self.folder / str(identity))
 
     def _overlay(self, lower: Sequence[int], upper: int | None) -> OverlayMount:
         below = tuple(f"{identity}/fs" for identity in lower)

@@ -5,8 +5,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from sampan.engine.usage import Usage, allocated
+from sampan.engine.usage import Usage
 from sampan.store.paths import DataPaths
+from sampan.store.trees import measure
 from sampan.wire.containers import ContainerSummary
 from sampan.wire.images import ImageSummary
 from sampan.wire.volumes import UsageData, Volume
@@ -24,8 +25,8 @@ def test_a_tree_takes_what_du_says(tmp_path):
     (tmp_path / "a/link").symlink_to("/etc")
     (tmp_path / "sparse").touch()
     os.truncate(tmp_path / "sparse", 1 << 30)
-    assert allocated(tmp_path) == du(tmp_path)
-    assert allocated(tmp_path / "nosuch") == 0
+    assert measure(tmp_path).allocated == du(tmp_path)
+    assert measure(tmp_path / "nosuch").allocated == 0
 
 
 @dataclass

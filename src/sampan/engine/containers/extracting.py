@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
-import shutil
 import stat
 
 from sampan.engine.containers.filepaths import follow
@@ -21,6 +20,7 @@ from sampan.errors import Denied, Exhausted, Internal, InvalidArgument
 from sampan.images.attributes import set_attributes, set_xattrs
 from sampan.kernel import syscalls
 from sampan.oci.tar import Entry, Kind, TarReader
+from sampan.store.trees import remove_below
 
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
@@ -86,7 +86,7 @@ class Extraction:
         if is_folder:
             self._leave()
             parent = self._parent(posixpath.dirname(_within(entry.name)))
-            shutil.rmtree(name, dir_fd=parent)
+            remove_below(parent, name)
         elif not self._is_itself(entry):
             os.unlink(name, dir_fd=parent)
         return False

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import shutil
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
 from sampan.kernel import cgroups, freezer
 from sampan.monitor.client import Channel, MonitorClient, ProcessInfo, RuntimeFailed, StartRequest
 from sampan.store.overlay import OverlayMount
+from sampan.store.trees import sweep_tree
 
 
 class Snapshots(Protocol):
@@ -239,8 +239,8 @@ class Launcher:
 
     def remove_files(self, container_id: str) -> None:
         """Bundle, logs and the files of /etc. Blocks."""
-        shutil.rmtree(self.bundles.run.bundle(container_id), ignore_errors=True)
-        shutil.rmtree(self.bundles.paths.container(container_id), ignore_errors=True)
+        sweep_tree(self.bundles.run.bundle(container_id))
+        sweep_tree(self.bundles.paths.container(container_id))
 
 
 def exit_of(info: ProcessInfo) -> Exit:

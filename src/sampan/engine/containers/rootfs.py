@@ -10,13 +10,14 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from sampan.engine.containers.record import ContainerRecord
 from sampan.engine.containers.spec.users import User, resolve_user
 from sampan.errors import InvalidArgument
 from sampan.kernel import syscalls
+from sampan.store.trees import Descent
 
 _LARGEST_USER_FILE = 16 * 1024 * 1024
 _CACHED = 256
@@ -132,32 +133,40 @@ def copy_into_volume(root: int, path: str, target: str) -> None:
     destination = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if not os.listdir(destination):
-            _copy_tree(source, destination, {})
+            _copy_tree(source, destination)
     finally:
         os.close(source)
         os.close(destination)
 
 
-def _copy_tree(source: int, destination: int, links: dict[tuple[int, int], str]) -> None:
-    for name in os.listdir(source):
-        _copy_entry(source, destination, name, links)
-    _copy_attributes(source, destination)
+def _copy_tree(source: int, destination: int) -> None:
+    links: dict[tuple[int, int], str] = {}
+    with Descent(source) as old, Descent(destination) as new:
+        way = [os.listdir(source)]
+        while way:
+            if way[-1]:
+                name = way[-1].pop()
+                status = os.stat(name, dir_fd=old.descriptor, follow_symlinks=False)
+                if not stat.S_ISDIR(status.st_mode):
+                    _copy_entry(old.descriptor, new.descriptor, name, status, links)
+                    continue
+                os.mkdir(name, 0o700, dir_fd=new.descriptor)
+                old.enter(name)
+                new.enter(name)
+                way.append(os.listdir(old.descriptor))
+                continue
+            _copy_attributes(old.descriptor, new.descriptor)
+            way.pop()
+            if way:
+                old.leave()
+                new.leave()
 
 
-def _copy_entry(source: int, destination: int, name: str, links: dict[tuple[int, int], str]) -> None:
-    status = os.stat(name, dir_fd=source, follow_symlinks=False)
+def _copy_entry(
+    source: int, destination: int, name: str, status: os.stat_result, links: dict[tuple[int, int], str]
+) -> None:
     kind = stat.S_IFMT(status.st_mode)
     inode = (status.st_dev, status.st_ino)
-    if kind == stat.S_IFDIR:
-        os.mkdir(name, 0o700, dir_fd=destination)
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        inner, copy = os.open(name, flags, dir_fd=source), os.open(name, flags, dir_fd=destination)
-        try:
-            _copy_tree(inner, copy, links)
-        finally:
-            os.close(inner)
-            os.close(copy)
-        return
     if status.st_nlink > 1 and inode in links:
         os.link(links[inode], name, dst_dir_fd=destination)
         return
@@ -172,7 +181,8 @@ def _copy_entry(source: int, destination: int, name: str, links: dict[tuple[int,
         os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=destination)
     os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=destination, follow_symlinks=False)
     if status.st_nlink > 1:
-        links[inode] = os.readlink(f"/proc/self/fd/{destination}") + f"/{name}"
+        with suppress(OSError):  # so deep that it has no path: its other names become files of their own
+            links[inode] = os.readlink(f"/proc/self/fd/{destination}") + f"/{name}"
 
 
 def _copy_file(source: int, destination: int, name: str) -> None:

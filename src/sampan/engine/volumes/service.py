@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from sampan.engine.volumes.names import check_volume_name
 from sampan.errors import Conflict, InvalidArgument, NotFound, NotImplementedYet
 from sampan.store.db import Database
 from sampan.store.paths import DataPaths
+from sampan.store.trees import measure, sweep_tree
 from sampan.wire.codec import format_time
 from sampan.wire.filters import has_label, refuse_unknown
 from sampan.wire.volumes import PruneReport, UsageData, Volume, VolumeCreateRequest, VolumeList
@@ -67,7 +67,7 @@ class Volumes:
         self._paths.volumes.mkdir(mode=0o711, parents=True, exist_ok=True)
         for entry in self._paths.volumes.iterdir():
             if entry.name not in self._rows:
-                shutil.rmtree(entry, ignore_errors=True)
+                sweep_tree(entry)
 
     def mountpoint(self, name: str) -> Path:
         """Where a volume's bytes lie."""
@@ -135,7 +135,7 @@ class Volumes:
         await self._database.write(lambda rows: rows.execute("DELETE FROM volumes WHERE name = ?", (name,)))
         del self._rows[name]
         self._emit("volume", "destroy", name, {"driver": "local"})
-        await asyncio.to_thread(shutil.rmtree, self.mountpoint(name).parent, True)
+        await asyncio.to_thread(sweep_tree, self.mountpoint(name).parent)
 
     def is_anonymous(self, name: str) -> bool:
         """Whether a volume was made for a container that gave it no name."""
@@ -153,7 +153,7 @@ class Volumes:
             for row in self._select(chosen):
                 if self._users(row.name) or not (any(every) or self.is_anonymous(row.name)):
                     continue
-                reclaimed += await asyncio.to_thread(directory_size, self.mountpoint(row.name))
+                reclaimed += (await asyncio.to_thread(measure, self.mountpoint(row.name))).size
                 await self._drop(row.name)
                 deleted.append(row.name)
         self._emit("volume", "prune", "", {"reclaimed": str(reclaimed)})
@@ -164,8 +164,8 @@ class Volumes:
         found = []
         for row in list(self._rows.values()):
             volume = self._render(row)
-            size = await asyncio.to_thread(directory_size, self.mountpoint(row.name))
-            volume.usage_data = UsageData(ref_count=len(self._users(row.name)), size=size)
+            found_size = await asyncio.to_thread(measure, self.mountpoint(row.name))
+            volume.usage_data = UsageData(ref_count=len(self._users(row.name)), size=found_size.size)
             found.append(volume)
         return found
 
@@ -218,25 +218,3 @@ def _boolean(text: str) -> bool:
     if text.lower() in ("0", "f", "false"):
         return False
     raise InvalidArgument(f"invalid filter: {text!r} is neither true nor false")
-
-
-def directory_size(top: Path) -> int:
-    """Bytes of the files below a directory, each inode once; what vanishes meanwhile does not count."""
-    seen: set[tuple[int, int]] = set()
-    total, pending = 0, [top]
-    while pending:
-        try:
-            entries = list(pending.pop().iterdir())
-        except OSError:
-            continue
-        for entry in entries:
-            try:
-                status = entry.lstat()
-            except OSError:
-                continue
-            if entry.is_dir() and not entry.is_symlink():
-                pending.append(entry)
-            elif (status.st_dev, status.st_ino) not in seen:
-                seen.add((status.st_dev, status.st_ino))
-                total += status.st_size
-    return total

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from sampan.errors import Conflict, DataLoss, NotFound
 from sampan.oci.digest import Digest, hash_digest
 from sampan.registry.storage import UploadInfo
-from sampan.store.files import remove_tree
+from sampan.store.trees import remove_tree
 
 if TYPE_CHECKING:
     from hashlib import _Hash
