@@ -5,6 +5,7 @@ sampand       this tree's daemon on temporary roots, one for each test module; n
 genuine       a genuine dockerd, one for the session; skipped with a reason where there is none
 docker        the docker command line against `engine`, with the busybox image loaded
 api           a raw HTTP client of `engine`, with the busybox image loaded
+s3_server     the address of a genuine S3 server on loopback, one for the session; skipped where there is none
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from rig.buckets import serving_buckets
 from rig.care import load, remove_containers, started, stop_and_check
 from rig.docker_cli import DockerCli
 from rig.engines import (
@@ -83,6 +85,12 @@ def genuine(peers: None) -> Iterator[Engine]:
     daemon = started(GenuineDockerd())
     yield daemon
     daemon.close()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    with serving_buckets() as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

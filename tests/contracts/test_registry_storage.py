@@ -6,12 +6,12 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
 
-from rig.buckets import in_new_bucket, serving_buckets
+from rig.buckets import in_a_bucket
 from sampan.errors import Conflict, DataLoss, NotFound
 from sampan.http import FileBody
 from sampan.oci.digest import Digest, digest_of
@@ -34,17 +34,11 @@ class Pair:
 Factory = Callable[[], Storage]
 
 
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    with serving_buckets() as address:
-        yield address
-
-
 @pytest.fixture(params=["filesystem", "s3"])
 def factory(request, tmp_path) -> Factory:
     if request.param == "filesystem":
         return lambda: FileStorage(tmp_path / "root")
-    return in_new_bucket(request.getfixturevalue("s3_server"))
+    return in_a_bucket(request.getfixturevalue("s3_server"))
 
 
 @pytest.fixture

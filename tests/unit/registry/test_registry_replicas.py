@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from rig.buckets import in_new_bucket, serving_buckets
+from rig.buckets import in_a_bucket
 from rig.registry import image, served
 from sampan.oci import mediatypes
 from sampan.oci.digest import digest_of
@@ -18,15 +18,9 @@ from sampan.registry.repositories import Registry
 from sampan.registry.storage import Storage
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with serving_buckets() as address:
-        yield address
-
-
 @pytest.fixture
-def replica(server) -> Callable[[], Storage]:
-    return in_new_bucket(server)
+def replica(s3_server) -> Callable[[], Storage]:
+    return in_a_bucket(s3_server)
 
 
 @pytest.fixture
