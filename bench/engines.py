@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from rig import image
@@ -55,17 +56,25 @@ class Bench:
             self.close()
             raise
 
-    def remove_containers(self) -> None:
+    def recover(self) -> None:
+        """What runs is removed, after a start where the engine has ended."""
+        if self.engine.process is None or self.engine.process.poll() is not None:
+            self.engine.start()
+        self.remove_running()
+
+    def remove_running(self) -> None:
+        """Containers that don't run hold nothing that outlasts the disk."""
         with self.engine.client(timeout=300) as client:
-            for container in client.get("/containers/json?all=1").json():
+            for container in client.get("/containers/json").json():
                 client.post(f"/containers/{container['Id']}/kill")  # podman's forced removal waits ten seconds first
                 client.delete(f"/containers/{container['Id']}?force=1&v=1")
 
     def close(self) -> None:
-        if hasattr(self, "engine"):
-            if self.engine.process is not None and self.engine.process.poll() is None:
-                self.remove_containers()
-                self.engine.terminate()
-            self.engine.network.close()
-        self.disk.close()
-        shutil.rmtree(self.disk.path, ignore_errors=True)
+        with ExitStack() as stack:
+            stack.callback(shutil.rmtree, self.disk.path, ignore_errors=True)
+            stack.callback(self.disk.close)
+            if hasattr(self, "engine"):
+                stack.callback(self.engine.network.close)
+                if self.engine.process is not None and self.engine.process.poll() is None:
+                    stack.callback(self.engine.terminate)
+                    self.remove_running()

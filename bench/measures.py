@@ -1,7 +1,6 @@
-"""What is measured. Each measure is a function from an engine under measurement to one number.
+"""What is measured, and what is required of sampand. `MEASURES` names all in the order in which they are shown.
 
-`MEASURES` names them in the order in which they are shown, with the unit, whether more is better, and what is required
-of sampand: `limit` (an absolute bound) and `factor` (how many times better than the better of the `against` engines).
+A measure is a function from an engine to one number. Those of images and files are in `transfers.py`.
 """
 
 from __future__ import annotations
@@ -11,80 +10,20 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import images
+import transfers
 from engines import IMAGE, Bench
 from instant import InstantEngine
-from registries import Registry
+from report import Measure, Unfit
 from rig.engines import Sampand, peer_binary
 from rig.http import EngineClient
+from steps import create, document, expect, milliseconds, one_life, remove, seconds, sleeper, start
 
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 STREAM_BYTES = 256 << 20
 LINE = b"%099d\n"
-
-
-class Unfit(Exception):
-    """The engine can't do what is measured; the words stand in its place in the table."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    name: str
-    title: str
-    unit: str
-    function: Callable[[Bench], float]
-    more_is_better: bool = False
-    limit: float | None = None
-    factor: float | None = None
-    against: tuple[str, ...] = ("dockerd",)
-    only: tuple[str, ...] | None = None
-    rounds: int = 3
-
-
-# -- helpers
-
-
-def document(*command: str, network: str = "none", **options: Any) -> dict[str, Any]:
-    host = {"NetworkMode": network, **options.pop("HostConfig", {})}
-    return {"Image": IMAGE, "Cmd": list(command), "HostConfig": host, **options}
-
-
-def expect(answer: Any, *statuses: int) -> Any:
-    if answer.status not in statuses:
-        raise Unfit(f"{answer.status} {answer.message[:60]}")
-    return answer
-
-
-def create(client: EngineClient, wanted: dict[str, Any]) -> str:
-    return str(expect(client.post("/containers/create", wanted), 201).json()["Id"])
-
-
-def start(client: EngineClient, identity: str) -> None:
-    expect(client.post(f"/containers/{identity}/start"), 204)
-
-
-def milliseconds(function: Callable[[], object], times: int, warm_up: int = 2) -> float:
-    """The median of `times` calls."""
-    for _ in range(warm_up):
-        function()
-    taken = []
-    for _ in range(times):
-        began = time.perf_counter()
-        function()
-        taken.append((time.perf_counter() - began) * 1000)
-    return statistics.median(taken)
-
-
-def one_life(client: EngineClient, wanted: dict[str, Any]) -> None:
-    """create, start, wait, remove."""
-    identity = create(client, wanted)
-    start(client, identity)
-    expect(client.post(f"/containers/{identity}/wait"), 200)
-    expect(client.delete(f"/containers/{identity}"), 200, 204)
 
 
 # -- lives of containers
@@ -94,13 +33,13 @@ def api_run(network: str) -> Callable[[Bench], float]:
     def measure(bench: Bench) -> float:
         with bench.engine.client() as client:
             wanted = document("/bin/true", network=network)
-            return milliseconds(lambda: one_life(client, wanted), 30)
+            return milliseconds(lambda: one_life(client, wanted), 20)
 
     return measure
 
 
 def docker_run(host: str, times: int = 12) -> float:
-    docker = peer_binary("docker")
+    docker = str(peer_binary("docker"))
     environment = {"DOCKER_HOST": host, "HOME": "/nonexistent", "PATH": "/usr/bin:/bin"}
     command = [docker, "run", "--rm", "--net=none", IMAGE, "/bin/true"]
 
@@ -127,86 +66,24 @@ def cli_run(bench: Bench) -> float:
 
 
 def exec_true(bench: Bench) -> float:
-    with bench.engine.client() as client:
-        identity = create(client, document("sleep", "100000"))
-        start(client, identity)
+    with sleeper(bench) as (client, identity), bench.engine.client() as runner:
 
         def once() -> None:
             wanted = {"Cmd": ["/bin/true"], "AttachStdout": True, "AttachStderr": True}
             made = expect(client.post(f"/containers/{identity}/exec", wanted), 201).json()["Id"]
-            with bench.engine.client() as runner:
-                expect(runner.begin("POST", f"/exec/{made}/start", {"Detach": False}, UPGRADE), 101, 200)
-                connection, _ = runner.hijack()
-                with connection:
-                    while connection.recv(65536):
-                        pass
+            expect(runner.begin("POST", f"/exec/{made}/start", {"Detach": False}, UPGRADE), 101, 200)
+            connection, _ = runner.hijack()
+            with connection:
+                while connection.recv(65536):
+                    pass
 
-        try:
-            return milliseconds(once, 30)
-        finally:
-            client.delete(f"/containers/{identity}?force=1")
+        return milliseconds(once, 20)
 
 
-# -- images
-
-
-def load(bench: Bench) -> float:
-    data = large_image()
-    with bench.engine.client(timeout=300) as client:
-        began = time.perf_counter()
-        answer = client.request("POST", "/images/load?quiet=1", data, {"Content-Type": "application/x-tar"})
-        taken = time.perf_counter() - began
-        if answer.status != 200 or b'"error"' in answer.body:
-            raise Unfit(answer.message[:80])
-        expect(client.delete(f"/images/{images.NAME}?force=1"), 200)
-        time.sleep(1)  # bytes that are removed later must not count in what comes next
-    return taken
-
-
-def without_error(answer: Any) -> None:
-    if answer.status != 200 or b'"error"' in answer.body:
-        raise Unfit((answer.body.splitlines() or [b""])[-1].decode()[:80])
-
-
-def pull(bench: Bench) -> float:
-    """Seconds for a pull from docker-registry on the engine's loopback."""
-    with Registry(bench) as registry, bench.engine.client(timeout=300) as client:
-        registry.fill()
-        taken = timed_pull(client, registry)
-        expect(client.delete(f"/images/{registry.image}:1?force=1"), 200)
-        time.sleep(1)
-    return taken
-
-
-def timed_pull(client: EngineClient, registry: Registry) -> float:
-    began = time.perf_counter()
-    without_error(client.post(f"/images/create?fromImage={registry.image}&tag=1&tlsVerify=false"))
-    return time.perf_counter() - began
-
-
-def push(bench: Bench) -> float:
-    """Seconds for a push of pulled gzip layers to an empty docker-registry."""
-    with Registry(bench) as source, Registry(bench, port=5001) as target, bench.engine.client(timeout=300) as client:
-        source.fill()
-        timed_pull(client, source)
-        expect(client.post(f"/images/{source.image}:1/tag?repo={target.image}&tag=1"), 201)
-        began = time.perf_counter()
-        headers = {"X-Registry-Auth": "e30="}
-        without_error(client.request("POST", f"/images/{target.image}/push?tag=1&tlsVerify=false", None, headers))
-        taken = time.perf_counter() - began
-        for image in (source.image, target.image):
-            expect(client.delete(f"/images/{image}:1?force=1"), 200)
-        time.sleep(1)
-    return taken
-
-
-_cache: dict[str, bytes] = {}
-
-
-def large_image() -> bytes:
-    if "large" not in _cache:
-        _cache["large"] = images.archive()
-    return _cache["large"]
+def stats(bench: Bench) -> float:
+    with sleeper(bench) as (client, identity):
+        path = f"/containers/{identity}/stats?stream=false&one-shot=true"
+        return milliseconds(lambda: expect(client.get(path), 200), 100)
 
 
 # -- streams
@@ -225,8 +102,8 @@ def lines_file(bench: Bench) -> Path:
 
 def talker(bench: Bench, client: EngineClient) -> str:
     """A created container that prints the lines."""
-    bind = {"Binds": [f"{lines_file(bench).parent}:/lines:ro"]}
-    return create(client, document("cat", "/lines/lines", HostConfig=bind))
+    binds = [f"{lines_file(bench).parent}:/lines:ro"]
+    return create(client, document("cat", "/lines/lines", Binds=binds))
 
 
 def payload(data: bytes | bytearray) -> int:
@@ -323,6 +200,39 @@ def run_at(count: int) -> Callable[[Bench], float]:
     return measure
 
 
+def start_at(count: int) -> Callable[[Bench], float]:
+    """The start alone."""
+
+    def measure(bench: Bench) -> float:
+        with bench.engine.client(timeout=300) as client:
+            grow_to(client, count)
+            taken = []
+            for _ in range(15):
+                identity = create(client, document("/bin/true"))
+                taken.append(seconds(lambda identity=identity: start(client, identity)))  # type: ignore[misc]
+                expect(client.post(f"/containers/{identity}/wait"), 200)
+                expect(client.delete(f"/containers/{identity}"), 200, 204)
+        return statistics.median(taken) * 1000
+
+    return measure
+
+
+def start_fifty(bench: Bench) -> float:
+    """Milliseconds until 50 containers run that were asked for at the same moment."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(bench.engine.client(timeout=300)) for _ in range(50)]
+        made = [create(client, document("sleep", "100000")) for client in clients]
+        began = time.perf_counter()
+        for client, identity in zip(clients, made, strict=True):
+            client.send("POST", f"/containers/{identity}/start")
+        for client in clients:
+            expect(client.head(), 204)
+        taken = time.perf_counter() - began
+        for identity in made:
+            remove(clients[0], identity)
+    return taken * 1000
+
+
 def start_to_ping(count: int) -> Callable[[Bench], float]:
     def measure(bench: Bench) -> float:
         with bench.engine.client(timeout=300) as client:
@@ -367,79 +277,74 @@ def monitor_of(bench: Bench) -> int:
 
 
 def monitor_memory(bench: Bench) -> float:
-    with bench.engine.client() as client:
-        identity = create(client, document("sleep", "100000"))
+    with sleeper(bench):
+        return resident(monitor_of(bench))
+
+
+def run_two_hundred(client: EngineClient) -> list[str]:
+    made = [create(client, document("sleep", "100000")) for _ in range(200)]
+    for identity in made:
         start(client, identity)
-        megabytes = resident(monitor_of(bench))
-        client.delete(f"/containers/{identity}?force=1")
-    return megabytes
+    return made
 
 
 def monitor_memory_per_container(bench: Bench) -> float:
     """Kilobytes more for each of 200 running containers, of a monitor that has not seen so many before."""
     bench.engine.restart()
-    with bench.engine.client(timeout=300) as client:
-        start(client, create(client, document("sleep", "100000")))
+    with sleeper(bench) as (client, _):
         before = resident(monitor_of(bench))
-        for _ in range(200):
-            start(client, create(client, document("sleep", "100000")))
+        made = run_two_hundred(client)
         after = resident(monitor_of(bench))
-    bench.remove_containers()
+        if len(client.get("/containers/json").json()) < 201:
+            raise Unfit("not all 200 run")
+        for identity in made:
+            remove(client, identity)
     return (after - before) * 1024 / 200
 
 
-def start_two_hundred(bench: Bench) -> float:
-    """Seconds until 200 containers run, started one after the other."""
-    with bench.engine.client(timeout=300) as client:
-        made = [create(client, document("sleep", "100000")) for _ in range(200)]
-        began = time.perf_counter()
-        for identity in made:
-            start(client, identity)
-        taken = time.perf_counter() - began
-        running = len(client.get("/containers/json").json())
-    bench.remove_containers()
-    if running < 200:
-        raise Unfit(f"only {running} run")
-    return taken
-
-
 STORES = ("dockerd", "dockerd, containerd store")
+ALL = (*STORES, "podman")
 OURS = ("sampand",)
-MEASURES = (
+ONE_STORE = ("sampand", "dockerd", "podman")
+"""For what has nothing to do with images."""
+
+MEASURES: tuple[Measure[Bench], ...] = (
     Measure("run", "create, start, wait, remove by the API, no network", "ms", api_run("none"), limit=22, factor=5),
     Measure("run-bridge", "the same on the default bridge", "ms", api_run("default")),
     Measure("cli", "`docker run --rm --net=none`, without the command line's own share", "ms", cli_run, factor=4),
-    Measure("exec", "exec of /bin/true", "ms", exec_true, factor=2.3),
-    Measure("load", "load an image of 300 MB in ten layers", "s", load, factor=1.5, against=STORES),
-    Measure(
-        "pull",
-        "pull the same image, gzip, from docker-registry on loopback",
-        "s",
-        pull,
-        factor=1.5,
-        against=(*STORES, "podman"),
-    ),
-    Measure("push", "push it as pulled to an empty docker-registry", "s", push, factor=1, against=STORES),
-    Measure("attach", "256 MiB of output through attach", "MB/s", by_attach, more_is_better=True, factor=1.8),
-    Measure("follow", "256 MiB of output through logs --follow", "MB/s", by_follow, more_is_better=True, factor=1.8),
-    Measure("read-back", "256 MiB of log read back", "MB/s", read_back, more_is_better=True, factor=1.8),
-    Measure("list-10", "list 10 containers", "ms", list_at(10)),
-    Measure("run-at-10", "one life beside 10 containers", "ms", run_at(10)),
-    Measure("list-100", "list 100 containers", "ms", list_at(100)),
-    Measure("run-at-100", "one life beside 100 containers", "ms", run_at(100)),
-    Measure("start-200", "daemon start to first ping with 200 containers", "ms", start_to_ping(200), limit=400),
-    Measure("list-1000", "list 1,000 containers", "ms", list_at(1000)),
-    Measure("run-at-1000", "one life beside 1,000 containers", "ms", run_at(1000)),
+    Measure("exec", "exec of /bin/true", "ms", exec_true, factor=2.3, only=ONE_STORE),
+    Measure("stats", "one-shot stats of a container", "ms", stats, factor=1, only=ONE_STORE),
+    Measure("start-50", "start 50 containers at once", "ms", start_fifty, factor=3, only=ONE_STORE),
+    Measure("load", "load an image of 300 MB in ten layers", "s", transfers.load, factor=1.5, against=STORES),
+    Measure("pull", "pull it, gzip, from docker-registry", "s", transfers.pull, factor=1.5, against=ALL),
+    Measure("push", "push it as pulled to an empty docker-registry", "s", transfers.push, factor=1, against=STORES),
+    Measure("save", "save it", "s", transfers.save, factor=1, against=STORES),
+    Measure("export", "export a container of it", "s", transfers.export, factor=1, against=STORES),
+    Measure("commit", "commit 1,400 new files of 30 MB", "s", transfers.commit, factor=1, against=STORES),
+    Measure("copy-in", "copy 100 MB in", "MB/s", transfers.copy_in, True, factor=0.5, only=ONE_STORE),
+    Measure("copy-out", "copy 100 MB out", "MB/s", transfers.copy_out, True, factor=1, only=ONE_STORE),
+    Measure("attach", "256 MiB of output through attach", "MB/s", by_attach, True, factor=1.8, only=ONE_STORE),
+    Measure("follow", "256 MiB of output through logs --follow", "MB/s", by_follow, True, factor=1.8, only=ONE_STORE),
+    Measure("read-back", "256 MiB of log read back", "MB/s", read_back, True, factor=1.8, only=ONE_STORE),
     Measure("memory", "resident memory of the idle daemon", "MB", idle_memory, limit=60, rounds=1),
     Measure("monitor", "resident memory of the monitor", "MB", monitor_memory, limit=15, only=OURS, rounds=1),
     Measure(
         "monitor-each",
-        "memory of the monitor for each container more",
+        "memory of the monitor for each of 200 running containers",
         "KB",
         monitor_memory_per_container,
         limit=150,
         only=OURS,
         rounds=1,
     ),
-    Measure("running-200", "start 200 containers that stay, one after the other", "s", start_two_hundred, rounds=1),
+    Measure("list-10", "list 10 containers", "ms", list_at(10), limit=1.5, only=ONE_STORE),
+    Measure("start-at-10", "start one beside 10 stopped ones", "ms", start_at(10), only=ONE_STORE),
+    Measure("run-at-10", "create to remove beside 10", "ms", run_at(10), limit=22, only=ONE_STORE),
+    Measure("list-100", "list 100 containers", "ms", list_at(100), limit=5, only=ONE_STORE),
+    Measure("start-at-100", "start beside 100", "ms", start_at(100), flat="start-at-10", only=ONE_STORE),
+    Measure("run-at-100", "create to remove beside 100", "ms", run_at(100), limit=22, only=ONE_STORE),
+    Measure("start-200", "daemon start to ping, 200 containers", "ms", start_to_ping(200), limit=400, only=ONE_STORE),
+    Measure("list-1000", "list 1,000 containers", "ms", list_at(1000), limit=37, only=ONE_STORE),
+    Measure("start-at-1000", "start beside 1,000", "ms", start_at(1000), flat="start-at-10", only=ONE_STORE),
+    Measure("run-at-1000", "create to remove beside 1,000", "ms", run_at(1000), limit=22, only=ONE_STORE),
 )

@@ -1,7 +1,7 @@
-"""python bench/registry.py [--rounds N] [--megabytes N]: our registry and Debian's docker-registry, in one run.
+"""./dev bench --registry [--rounds N] [--megabytes N] [--write NAME]: our registry and Debian's docker-registry.
 
-Both serve a folder on loopback without TLS and accounts. The client is the same for both: raw sockets with as little
-code as will do, so that what is measured is the server. Rounds are interleaved and the best counts.
+Both serve a folder over RAM on loopback, without TLS and accounts. The client is the same for both: raw sockets with as
+little code as will do, so that what is measured is the server.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from rig.engines import peer_binary  # noqa: E402
+from report import Measure, Report, about, take
+from rig.engines import peer_binary
+from rig.ramdisk import RamDisk
 
+OURS, THEIRS = "sampan", "docker-registry"
+DISK_MEGABYTES = 4000
 CLIENTS = 32
 SECONDS = 3.0
 TAGS = 1000
@@ -42,6 +45,10 @@ class Server:
     name: str
     port: int
     process: subprocess.Popen[bytes]
+    folder: Path
+
+    def recover(self) -> None:
+        """Nothing of a failed measure stays."""
 
     def connect(self) -> socket.socket:
         sock = socket.create_connection(("127.0.0.1", self.port))
@@ -80,7 +87,7 @@ def free_port() -> int:
 @contextlib.contextmanager
 def serving(name: str, folder: Path) -> Iterator[Server]:
     port = free_port()
-    if name == "sampan":
+    if name == OURS:
         command = [sys.executable, "-m", "sampan.cli.main", "registry", "serve", "-q"]
         command += ["--listen", f"127.0.0.1:{port}", "--root", str(folder / "data")]
     else:
@@ -92,7 +99,7 @@ def serving(name: str, folder: Path) -> Iterator[Server]:
         )
         command = [str(peer_binary("docker-registry")), "serve", str(config)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    server = Server(name, port, process)
+    server = Server(name, port, process, folder)
     try:
         for _ in range(200):
             with contextlib.suppress(OSError):
@@ -103,6 +110,12 @@ def serving(name: str, folder: Path) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait()
+
+
+@contextlib.contextmanager
+def disk() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="sampan-bench-registry-") as folder, RamDisk(Path(folder), DISK_MEGABYTES):
+        yield Path(folder)
 
 
 def put_blob(server: Server, content: bytes | memoryview, repository: str = "bench") -> tuple[str, float]:
@@ -195,41 +208,41 @@ def put_manifest(server: Server, tag: str, entries: list[dict[str, object]], rep
     assert status == 201, body
 
 
-def pull(server: Server, folder: Path) -> float:
+def pull(server: Server) -> float:
     """Seconds that crane takes for an image of ten layers."""
     begun = time.perf_counter()
     command = [str(peer_binary("crane")), "pull", "--insecure", "--format", "oci", f"127.0.0.1:{server.port}/bench:ten"]
-    subprocess.run([*command, str(folder / "pulled")], check=True, capture_output=True)
+    subprocess.run([*command, str(server.folder / "pulled")], check=True, capture_output=True)
     elapsed = time.perf_counter() - begun
-    shutil.rmtree(folder / "pulled")
+    shutil.rmtree(server.folder / "pulled")
     return elapsed
 
 
-def measures(megabytes: int) -> dict[str, tuple[str, bool, Callable[[Server, Path], float]]]:
-    """Name -> unit, whether more is better, and the measure."""
+def measures(megabytes: int) -> tuple[Measure[Server], ...]:
     size = megabytes << 20
 
-    def put(server: Server, folder: Path) -> float:
-        return megabytes * 1.048576 / put_blob(server, os.urandom(size))[1]
+    def put(server: Server) -> float:
+        return size / 1e6 / put_blob(server, os.urandom(size))[1]
 
-    def get(server: Server, folder: Path) -> float:
+    def get(server: Server) -> float:
         content = os.urandom(size)
-        return megabytes * 1.048576 / get_blob(server, put_blob(server, content)[0], size)
+        return size / 1e6 / get_blob(server, put_blob(server, content)[0], size)
 
-    def manifests(server: Server, folder: Path) -> float:
+    def manifests(server: Server) -> float:
         return requests_per_second(server, "/v2/bench/manifests/ten")
 
-    def tags(server: Server, folder: Path) -> float:
+    def tags(server: Server) -> float:
         return 1000 / requests_per_second(server, "/v2/tags/tags/list", 1, 1.0)
 
-    return {
-        "blob PUT": ("MB/s", True, put),
-        "blob GET": ("MB/s", True, get),
-        f"manifest GET, {CLIENTS} clients": ("/s", True, manifests),
-        f"list of {TAGS} tags": ("ms", False, tags),
-        f"pull of {LAYERS} layers by crane": ("s", False, pull),
-        "resident memory": ("MB", False, lambda server, folder: server.memory),
-    }
+    their = (THEIRS,)
+    return (
+        Measure("put", f"PUT of a blob of {megabytes} MiB", "MB/s", put, True, factor=1, against=their),
+        Measure("get", "GET of it", "MB/s", get, True, factor=1, against=their),
+        Measure("manifests", f"manifest GET, {CLIENTS} clients", "/s", manifests, True, factor=1, against=their),
+        Measure("tags", f"list of {TAGS:,} tags", "ms", tags, factor=1, against=their),
+        Measure("pull", f"pull of {LAYERS} layers of 10 MiB by crane", "s", pull, factor=1, against=their),
+        Measure("memory", "resident memory", "MB", lambda server: server.memory, against=their, rounds=1),
+    )
 
 
 def prepare(server: Server) -> None:
@@ -243,26 +256,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--megabytes", type=int, default=256)
-    arguments = parser.parse_args()
-    names = ("sampan", "docker-registry")
-    with tempfile.TemporaryDirectory(prefix="sampan-bench-registry-") as root, contextlib.ExitStack() as stack:
-        folders = [Path(root) / name for name in names]
-        for folder in folders:
-            folder.mkdir()
-        servers = [stack.enter_context(serving(*pair)) for pair in zip(names, folders, strict=True)]
+    parser.add_argument("--write", metavar="NAME", help="write bench/results/NAME.md and NAME.json")
+    chosen = parser.parse_args()
+    what = f"Roots on a loop ext4 over RAM; the best of {chosen.rounds} rounds"
+    report = Report(about(what, (THEIRS, "crane")), (OURS, THEIRS), chosen.write)
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(serving(name, stack.enter_context(disk()))) for name in report.names]
         for server in servers:
             prepare(server)
-        print(f"{'':32} {'unit':>5} " + " ".join(f"{name:>16}" for name in names) + "   times")
-        for title, (unit, more, measure) in measures(arguments.megabytes).items():
-            taken = {server.name: [] for server in servers}  # type: dict[str, list[float]]
-            for _ in range(arguments.rounds):
-                for server, folder in zip(servers, folders, strict=True):
-                    taken[server.name].append(measure(server, folder))
-            best = [max(taken[name]) if more else min(taken[name]) for name in names]
-            times = best[0] / best[1] if more else best[1] / best[0]
-            print(
-                f"{title:32} {unit:>5} " + " ".join(f"{value:16.2f}" for value in best) + f"   {times:.2f}", flush=True
-            )
+        for measure in measures(chosen.megabytes):
+            report.add(measure, take(measure, servers, chosen.rounds))
+    print(report.summary())
 
 
 if __name__ == "__main__":

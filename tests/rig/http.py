@@ -10,7 +10,7 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,15 +94,23 @@ class EngineClient:
         if body or method in ("POST", "PUT"):
             lines.append(f"Content-Length: {len(body)}")
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        self.send_raw("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        head = "\r\n".join(lines).encode() + b"\r\n\r\n"
+        if len(body) < CHUNK:
+            self.send_raw(head + body)
+        else:
+            self.send_raw(head, body)
 
-    def send_raw(self, data: bytes) -> None:
+    def send_raw(self, *parts: bytes) -> None:
         """Bytes as they are; a connection that the engine closed meanwhile is opened again."""
         try:
-            self.connect().sendall(data)
+            self._send_all(parts)
         except (BrokenPipeError, ConnectionResetError):
             self.close()
-            self.connect().sendall(data)
+            self._send_all(parts)
+
+    def _send_all(self, parts: Sequence[bytes]) -> None:
+        for part in parts:
+            self.connect().sendall(part)
 
     # -- reading
 
