@@ -206,8 +206,13 @@ def normal(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def normal_mount(mount: dict[str, Any]) -> dict[str, Any]:
-    """The three files lie where each engine keeps them; we say `ro`, for Debian's crun can't do `rro` to a file."""
+    """The three files lie where each engine keeps them; we say `ro`, for Debian's crun can't do `rro` to a file.
+
+    Of a single mount we say `private`, for with `rprivate` that crun binds what is below as well.
+    """
     source, options = mount["source"], mount["options"]
+    if "bind" in options:
+        options = ["private" if option == "rprivate" else option for option in options]
     if mount["destination"] in ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf") and "/" in source[1:]:
         source = source if source.startswith("/etc") else "/" + Path(source).name
         options = ["ro" if option == "rro" else option for option in options]

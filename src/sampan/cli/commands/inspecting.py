@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sampan.cli.context import Cli
-    from sampan.cli.render.template import Template
+    from sampan.templates.template import Template
 
     Fetch = Callable[[str], tuple[bytes, type]]
 
@@ -65,7 +65,7 @@ def _array(documents: list[bytes], indent: int) -> str:
 
 
 def _by_template(found: list[tuple[bytes, type]], form: str) -> str:
-    from sampan.cli.render.template import Template, TemplateError
+    from sampan.templates.template import Template, TemplateError
 
     try:
         template = Template(form.replace("\\t", "\t").replace("\\n", "\n"))
@@ -82,7 +82,7 @@ def _by_template(found: list[tuple[bytes, type]], form: str) -> str:
 
 def _execute(template: Template, raw: bytes, kind: type) -> str:
     """Run the template over the typed document; where that knows too little, over the plain one."""
-    from sampan.cli.render.template import TemplateError
+    from sampan.templates.template import TemplateError
     from sampan.wire import codec
 
     try:

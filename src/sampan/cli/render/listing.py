@@ -50,10 +50,10 @@ class Listing:
         return align(lines)
 
     def _executed(self, items: Iterable[Any], template: str, is_table: bool) -> str:
-        from sampan.cli.render.functions import HEADINGS
         from sampan.cli.render.table import align
-        from sampan.cli.render.template import Row, Template, TemplateError
         from sampan.errors import InvalidArgument
+        from sampan.templates.functions import HEADINGS
+        from sampan.templates.template import Row, Template, TemplateError
 
         try:
             parsed = Template(template)
@@ -69,7 +69,7 @@ class Listing:
             raise InvalidArgument(f"failed to execute template: {error}") from None
 
     def _row(self, item: Any) -> Any:
-        from sampan.cli.render.template import Row
+        from sampan.templates.template import Row
 
         return Row(self.kind, {name: get(item) for name, (_, get) in self.fields.items()})
 

@@ -21,7 +21,7 @@ from sampan.engine.containers.execs import Exec
 from sampan.engine.containers.filters import FilterCache
 from sampan.engine.containers.links import Link, Links, with_hosts
 from sampan.engine.containers.links import environment as environment_of
-from sampan.engine.containers.logs import plan_log
+from sampan.engine.containers.logs import plan_log, tag_of
 from sampan.engine.containers.record import ContainerRecord
 from sampan.engine.containers.spec.build import build, environment
 from sampan.engine.containers.spec.devices import block_numbers, resolve_devices
@@ -306,7 +306,10 @@ class Bundles:
         if plan.driver == "none":
             return None
         path = str(self.paths.container_log(record.id, plan.driver))
-        return LogOptions(plan.driver, path, plan.max_size, plan.max_file, plan.compress, dict(plan.attributes))
+        attributes = dict(plan.attributes)
+        if "tag" in attributes:
+            attributes["tag"] = tag_of(record, attributes["tag"])
+        return LogOptions(plan.driver, path, plan.max_size, plan.max_file, plan.compress, attributes)
 
     def exec_request(self, run: Exec, user: User, console_size: tuple[int, int] | None) -> StartRequest:
         record, wish = run.container.record, run.request

@@ -32,7 +32,7 @@ from sampan.engine.containers.rootfs import Rootfs, copy_into_volume, make_direc
 from sampan.engine.containers.signals import parse_signal
 from sampan.engine.containers.spec.users import User
 from sampan.engine.containers.table import Container, Table
-from sampan.errors import InvalidArgument, SampanError
+from sampan.errors import InvalidArgument, NotFound, SampanError
 from sampan.kernel.mounts import within
 from sampan.store.paths import DataPaths
 from sampan.wire.containers import (
@@ -176,9 +176,18 @@ class Creator:
         return msgspec.structs.replace(
             host,
             network_mode=resolved(host.network_mode),
-            pid_mode=resolved(host.pid_mode),
-            ipc_mode=resolved(host.ipc_mode),
+            pid_mode=self._must_be(resolved(host.pid_mode)),
+            ipc_mode=self._must_be(resolved(host.ipc_mode)),
         )
+
+    def _must_be(self, mode: str) -> str:
+        """`mode`, whose container must be there. Raises InvalidArgument."""
+        if mode.startswith("container:"):
+            try:
+                self.table.find(mode.removeprefix("container:"))
+            except NotFound as error:
+                raise InvalidArgument(str(error)) from None
+        return mode
 
     def _reserve(self, wished: str, container_id: str) -> str:
         if wished:

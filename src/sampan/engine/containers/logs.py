@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sampan.engine.containers.record import ContainerRecord
 from sampan.errors import InvalidArgument
+from sampan.templates.template import Row, Template, TemplateError
 from sampan.wire.containers import ContainerConfig, LogConfig
 
 DRIVERS = ("json-file", "local", "none")
@@ -65,7 +67,45 @@ def _attributes(options: Mapping[str, str], config: ContainerConfig) -> dict[str
     found |= _by_pattern(options.get("env-regex", ""), environment)
     if options.get("tag"):
         found["tag"] = options["tag"]
+        _template(options["tag"])
     return found
+
+
+def tag_of(record: ContainerRecord, tag: str) -> str:
+    """The option `tag`, a Go template, filled in for a container. Raises InvalidArgument."""
+    config = record.config
+    command = [*(config.entrypoint or ()), *(config.cmd or ())]
+    image = record.image_id.partition(":")[2] or record.image_id
+    row = {
+        "ID": record.id[:12],
+        "FullID": record.id,
+        "Name": record.name.removeprefix("/"),
+        "Hostname": config.hostname,
+        "Command": " ".join(command),
+        "ImageID": image[:12],
+        "ImageFullID": record.image_id,
+        "ImageName": record.image_name,
+        "DaemonName": "docker",
+        "ContainerID": record.id,
+        "ContainerName": f"/{record.name.removeprefix('/')}",
+        "ContainerEntrypoint": command[0] if command else "",
+        "ContainerArgs": command[1:],
+        "ContainerImageID": record.image_id,
+        "ContainerImageName": record.image_name,
+        "ContainerEnv": list(config.env or ()),
+        "ContainerLabels": dict(config.labels or {}),
+    }
+    try:
+        return _template(tag).render(Row("loggerutils.Info", row))
+    except TemplateError as error:
+        raise InvalidArgument(f"invalid log opt 'tag': {error}") from None
+
+
+def _template(tag: str) -> Template:
+    try:
+        return Template(tag)
+    except TemplateError as error:
+        raise InvalidArgument(f"invalid log opt 'tag': {error}") from None
 
 
 def _by_pattern(pattern: str, values: Mapping[str, str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ def run(cli: Cli, arguments: Arguments) -> int:
     if form in ("", "json"):
         cli.out(json.dumps(found, indent=4) + "\n")
         return 0
-    from sampan.cli.render.template import Template, TemplateError
+    from sampan.templates.template import Template, TemplateError
 
     try:
         cli.out("".join(Template(form).render(document) + "\n" for document in found))

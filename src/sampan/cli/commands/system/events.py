@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sampan.cli.context import Cli
     from sampan.cli.flags import Arguments
-    from sampan.cli.render.template import Template
+    from sampan.templates.template import Template
     from sampan.wire.events import Event
 
 COMMAND = Command(
@@ -49,7 +49,7 @@ def run(cli: Cli, arguments: Arguments) -> int:
 def _template(form: str) -> Template | None:
     if not form:
         return None
-    from sampan.cli.render.template import Template, TemplateError
+    from sampan.templates.template import Template, TemplateError
 
     try:
         return Template("{{json .}}" if form == "json" else form)

@@ -42,7 +42,7 @@ def _formatted(cli: Cli, form: str) -> str:
     raw = cli.run(cli.engine.system.info_raw())
     if form == "json":
         return raw.decode().strip() + "\n"
-    from sampan.cli.render.template import Template, TemplateError
+    from sampan.templates.template import Template, TemplateError
 
     try:
         return Template(form).render(codec.decode(raw, Info)) + "\n"

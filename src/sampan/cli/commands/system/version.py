@@ -68,7 +68,7 @@ def _formatted(both: dict[str, Any], form: str) -> str:
         import json
 
         return json.dumps(both, separators=(",", ":")) + "\n"
-    from sampan.cli.render.template import Template, TemplateError
+    from sampan.templates.template import Template, TemplateError
 
     try:
         return Template(form).render(both) + "\n"

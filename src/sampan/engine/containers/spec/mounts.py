@@ -172,7 +172,8 @@ def _bind_options(mount: MountPlan, recursive_read_only: bool) -> Iterator[str]:
         plain = mount.read_only_recursive is False or not mount.folder or not recursive_read_only
         yield "ro" if plain else "rro"
     if mount.propagation:
-        yield mount.propagation
+        # A single mount has nothing below it; Debian 12's crun takes the r of rprivate for a wish to bind all.
+        yield mount.propagation if mount.recursive else mount.propagation.removeprefix("r")
 
 
 def _files(plan: SpecPlan, user: set[str]) -> Iterator[SpecMount]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from sampan.cli.render.syntax import TemplateError
-from sampan.cli.render.values import MISSING, field, show, to_json, truth
+from sampan.templates.syntax import TemplateError
+from sampan.templates.values import MISSING, field, show, to_json, truth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from sampan.cli.render.functions import FUNCTIONS
-from sampan.cli.render.syntax import TemplateError, parse
-from sampan.cli.render.values import MISSING, Row, field, show, truth
+from sampan.templates.functions import FUNCTIONS
+from sampan.templates.syntax import TemplateError, parse
+from sampan.templates.values import MISSING, Row, field, show, truth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from sampan.cli.render.syntax import Node
+    from sampan.templates.syntax import Node
 
 __all__ = ["Row", "Template", "TemplateError"]
 

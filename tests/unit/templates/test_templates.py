@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sampan.cli.render.template import Row, Template, TemplateError
+from sampan.templates.template import Row, Template, TemplateError
 from sampan.wire.containers import ContainerConfig, ContainerInspect, ContainerState
 
 DATA = {

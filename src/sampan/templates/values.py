@@ -7,7 +7,7 @@ Row (tables) ───┘        what the table defines
 
 from __future__ import annotations
 
-from sampan.cli.render.syntax import TemplateError
+from sampan.templates.syntax import TemplateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
