@@ -43,7 +43,8 @@ class Archives:
     async def changes(self, ref: str) -> Sequence[Change]:
         """GET .../changes. Raises NotFound."""
         container = self._table.find(ref)
-        found = await asyncio.to_thread(self._changes, container.id)
+        with self._table.standing(container, ref):
+            found = await asyncio.to_thread(self._changes, container.id)
         return [Change(path=change.path, kind=change.kind) for change in found]
 
     async def export(self, ref: str) -> AsyncIterator[bytes]:
@@ -51,7 +52,7 @@ class Archives:
         container = self._table.find(ref)
         if container.removing:
             raise Conflict(f"You cannot export container {container.id} which is being removed")
-        with ExitStack() as stack:
+        with self._table.standing(container, ref), ExitStack() as stack:
             root = await asyncio.to_thread(stack.enter_context, self._roots.layers(container.record))
             chunks = stack.enter_context(closing(pack(root, overlay=False)))
             self._emit(container, "export")
@@ -60,7 +61,8 @@ class Archives:
     async def archive_stat(self, ref: str, path: str) -> PathStat:
         """HEAD .../archive. Raises NotFound, InvalidArgument."""
         container = self._table.find(ref)
-        return await asyncio.to_thread(self._stat, container.record, ref, path)
+        with self._table.standing(container, ref):
+            return await asyncio.to_thread(self._stat, container.record, ref, path)
 
     def _stat(self, record: ContainerRecord, ref: str, path: str) -> PathStat:
         with _finding(ref, path), self._roots.whole(record) as root, located(root, path) as place:
@@ -69,7 +71,8 @@ class Archives:
     async def archive_get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
         """GET .../archive. Raises NotFound, InvalidArgument."""
         container = self._table.find(ref)
-        stat, pieces = await asyncio.to_thread(self._open_archive, container.record, ref, path)
+        with self._table.standing(container, ref):
+            stat, pieces = await asyncio.to_thread(self._open_archive, container.record, ref, path)
         self._emit(container, "archive-path")
         return stat, pieces
 
@@ -86,12 +89,13 @@ class Archives:
     ) -> None:
         """PUT .../archive. Raises NotFound, InvalidArgument, Denied, Exhausted."""
         container = self._table.find(ref)
-        if container.running:
-            await self._put(container, ref, path, body, no_overwrite_dir_non_dir, copy_uid_gid)
-        else:
-            # It must not be started, nor be removed, on files that are just being written.
-            async with container.queue:
+        with self._table.standing(container, ref):
+            if container.running:
                 await self._put(container, ref, path, body, no_overwrite_dir_non_dir, copy_uid_gid)
+            else:
+                # It must not be started, nor be removed, on files that are just being written.
+                async with container.queue:
+                    await self._put(container, ref, path, body, no_overwrite_dir_non_dir, copy_uid_gid)
         self._emit(container, "extract-to-dir")
 
     async def _put(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -140,7 +140,7 @@ class Execs:
             except TimeoutError:
                 pass
 
-        async def words() -> AsyncIterator[bytes]:
+        async def words() -> AsyncGenerator[bytes, None]:
             for text in failure:
                 yield text if raw else stdcopy.frame(stdcopy.STDOUT, text)
 

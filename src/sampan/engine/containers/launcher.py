@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from sampan.engine.containers import program
 from sampan.engine.containers.bundles import Attachment, Bundles
 from sampan.engine.containers.execs import Exec
 from sampan.engine.containers.lifecycle import Exit, Started, StartFailed
@@ -172,8 +173,12 @@ class Launcher:
 
     # the living
 
-    def signal(self, container: Container, number: int) -> None:
-        """Send a signal to the first process. One that just ended is fine."""
+    async def signal(self, container: Container, number: int) -> None:
+        """Send a signal to the first process, once it runs its program. One that just ended is fine."""
+        if number != signal.SIGKILL:
+            state = container.record.state
+            runtime = self.bundles.runtime_path(container.record.host_config.runtime)
+            await program.begun(state.pid, state.started_at, runtime)
         pidfd = self.monitor.pidfd(container.id)
         try:
             if pidfd is not None:

@@ -62,8 +62,8 @@ class Launcher(Protocol):
     async def launch(self, container: Container) -> Started:
         """Start the process. Raises StartFailed or another SampanError, with nothing left behind."""
 
-    def signal(self, container: Container, number: int) -> None:
-        """Send a signal to the container's first process."""
+    async def signal(self, container: Container, number: int) -> None:
+        """Send a signal to the container's first process, once it runs its program."""
 
     async def settle(self, container: Container) -> None:
         """After an exit was written down: the network is released, and once the runtime has nothing left of the
@@ -264,7 +264,7 @@ class Lifecycle:
         return future
 
     async def _send(self, container: Container, number: int) -> None:
-        self._launcher.signal(container, number)
+        await self._launcher.signal(container, number)
         self._emit(container, "kill", {"signal": str(number)})
         own = container.record.config.stop_signal
         stops = number == SIGKILL or not own or number == parse_signal(own)

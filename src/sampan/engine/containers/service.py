@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -151,10 +151,11 @@ class Containers:
         names = self.links.names()
         for item in self._select(all, limit, filters):
             row = self._summary(item, names)
-            container = self.table.get(item.record.id)
-            if container is not None:
+            if (container := self.table.get(item.record.id)) is None:
+                continue
+            with suppress(NotFound), self.table.standing(container, container.id):
                 row.size_rw, row.size_root_fs = await self.snapshots.sizes(container)
-            rows.append(row)
+                rows.append(row)
         return rows
 
     def _select(self, all: bool, limit: int, filters: Filters) -> Sequence[listing.Listed]:
@@ -198,7 +199,8 @@ class Containers:
         )
         document.host_config = msgspec.structs.replace(document.host_config, links=self.links.shown(container.record))
         if size:
-            document.size_rw, document.size_root_fs = await self.snapshots.sizes(container)
+            with self.table.standing(container, ref):
+                document.size_rw, document.size_root_fs = await self.snapshots.sizes(container)
         return document
 
     def _owner_of_files(self, container: Container) -> str:
@@ -336,11 +338,11 @@ class Containers:
                 channel = Channel(
                     stdin=stdin, stdout=options.stdout and not follow, stderr=options.stderr and not follow
                 )
-                await self._connect(container, channel)
+                connected = await self._connect(container, channel)
             self.emit(container, "attach")
-            return channel
+            return channel if connected else None
 
-        async def from_log() -> AsyncIterator[bytes]:
+        async def from_log() -> AsyncGenerator[bytes, None]:
             async with aclosing(self._log_chunks(container, past)) as chunks:
                 async for chunk in chunks:
                     yield chunk
@@ -354,13 +356,21 @@ class Containers:
             detached=lambda: self.emit(container, "detach"),
         )
 
-    async def _connect(self, container: Container, channel: Channel) -> None:
-        """To the process that runs, or to the one that will be started."""
+    async def _connect(self, container: Container, channel: Channel) -> bool:
+        """To the process that runs, or to the one that will be started; False when it ended this moment."""
         if container.running:
+            return await self._join(container, channel)
+        container.channels = [known for known in container.channels if not known.closed]
+        container.channels.append(channel)
+        return True
+
+    async def _join(self, container: Container, channel: Channel) -> bool:
+        try:
             await self.processes.attach(container, channel)
-        else:
-            container.channels = [known for known in container.channels if not known.closed]
-            container.channels.append(channel)
+        except (NotFound, Conflict):
+            channel.close()
+            return False
+        return True
 
     # commands
 

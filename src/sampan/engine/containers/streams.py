@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,7 +54,7 @@ class AttachSession:
     open: Callable[[], Awaitable[Channel | None]]
     stdin: bool = False
     keys: bytes = b""
-    before: AsyncIterator[bytes] | None = None
+    before: AsyncGenerator[bytes, None] | None = None
     after: Callable[[], Awaitable[None]] | None = None
     detached: Callable[[], None] | None = None
     reframe: Callable[[bytes], bytes] | None = None
@@ -118,16 +119,20 @@ class AttachSession:
 
     async def _output(self, duplex: Duplex, channel: Channel | None) -> None:
         if self.before is not None:
-            pause = _HEAD_START
-            async for data in self.before:
-                await asyncio.sleep(pause)
-                await duplex.write(data)
-                pause = 0
+            async with aclosing(self.before) as before:
+                await self._replay(duplex, before)
         if channel is None:
             return
         loop = asyncio.get_running_loop()
         while data := await _receive(loop, channel.socket):
             await duplex.write(self.reframe(data) if self.reframe else data)
+
+    async def _replay(self, duplex: Duplex, before: AsyncGenerator[bytes, None]) -> None:
+        pause = _HEAD_START
+        async for data in before:
+            await asyncio.sleep(pause)
+            await duplex.write(data)
+            pause = 0
 
     async def _input(self, duplex: Duplex, channel: Channel) -> bool:
         """Pass on what the client sends; True when it typed the detach keys."""

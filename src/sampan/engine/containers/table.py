@@ -10,6 +10,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ import msgspec
 
 from sampan.engine.containers.names import is_id_prefix
 from sampan.engine.containers.record import ContainerRecord, decode, encode
-from sampan.errors import Conflict, InvalidArgument, NotFound
+from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
 from sampan.monitor.client import Channel
 from sampan.store.db import Database
 
@@ -115,6 +116,16 @@ class Table:
         if not found:
             raise NotFound(f"No such container: {ref}")
         return found[0]
+
+    @contextmanager
+    def standing(self, container: Container, ref: str) -> Iterator[None]:
+        """Work on a container's bytes: what fails since it was removed meanwhile is NotFound, as of `ref`."""
+        try:
+            yield
+        except (OSError, SampanError):
+            if self._by_id.get(container.id) is not container:
+                raise NotFound(f"No such container: {ref}") from None
+            raise
 
     def _linked(self, ref: str) -> Container | None:
         """The container that another calls by an alias: `owner/alias`."""

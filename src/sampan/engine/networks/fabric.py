@@ -199,18 +199,25 @@ class Fabric:
 
     async def recover(self, runs: Callable[[str], bool]) -> None:
         """Once, when it is known which containers run: keep their endpoints, drop the others and unused bridges."""
-        for network_id, container in list(self._inherited):
-            endpoint = self._endpoints[network_id, container]
-            if not runs(container) or network_id not in self._networks:
-                await self.leave(network_id, container)
-            elif endpoint.ports:
-                await self._keep_ports(endpoint)
+        for key in list(self._inherited):
+            # Containers end, and are started again, while this waits: then their endpoints are not inherited any more.
+            endpoint = self._endpoints.get(key)
+            if endpoint is not None and key in self._inherited:
+                await self._take_over(endpoint, runs)
         self._inherited.clear()
         for network_id in list(self._networks):
             if any(self.members(network_id)):
                 await self._made_network(network_id)
             else:
                 await self._unmake(network_id)
+
+    async def _take_over(self, endpoint: EndpointRecord, runs: Callable[[str], bool]) -> None:
+        if not runs(endpoint.container) or endpoint.network not in self._networks:
+            await self.leave(endpoint.network, endpoint.container)
+        elif endpoint.ports:
+            await self._keep_ports(endpoint)
+            if self.endpoint(endpoint.network, endpoint.container) is None:
+                self._ports.release(endpoint.container)
 
     async def _keep_ports(self, endpoint: EndpointRecord) -> None:
         await self._work(lambda: self._ports.keep_again(endpoint.container, endpoint.ports))

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
+from typing import TypeVar
 
 from sampan.kernel import inotify
 from sampan.monitor.logs.reader import LogReader
 from sampan.monitor.logs.render import LogQuery
 
 __all__ = ["LogQuery", "open_logs"]
+
+T = TypeVar("T")
 
 _FOLLOW_BLOCK = 256 * 1024
 
@@ -33,7 +36,7 @@ async def open_logs(
     """
     reader = await _open(path, driver, query)
     try:
-        while (batch := await asyncio.to_thread(reader.read)) is not None:
+        while (batch := await _in_thread(reader.read)) is not None:
             if batch:
                 yield batch
         if query.follow:
@@ -51,6 +54,16 @@ async def _open(path: Path, driver: str, query: LogQuery) -> LogReader:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
         opening.add_done_callback(lambda done: None if done.cancelled() or done.exception() else done.result().close())
+        raise
+
+
+async def _in_thread(call: Callable[[], T]) -> T:
+    """Call it in a thread; a cancelled caller waits for the thread, so that no file is closed under it."""
+    work = asyncio.ensure_future(asyncio.to_thread(call))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
         raise
 
 

@@ -8,7 +8,7 @@ from sampan.engine.containers.lifecycle import Exit, Lifecycle, Started, StartFa
 from sampan.engine.containers.record import ContainerRecord
 from sampan.engine.containers.table import Container, Table
 from sampan.engine.tasks import Supervisor
-from sampan.errors import Conflict, InvalidArgument, NotModified
+from sampan.errors import Conflict, InvalidArgument, NotFound, NotModified
 from sampan.store.db import Database
 from sampan.wire.containers import ContainerConfig, HostConfig, NetworkingConfig, RestartPolicy
 
@@ -32,7 +32,7 @@ class Pretender:
             self.lifecycle.process_exited(container, Exit(self.exits_at_once << 8, False, 2))
         return Started(pid=42, start_time=1, at=1)
 
-    def signal(self, container, number):
+    async def signal(self, container, number):
         self.calls.append(number)
         if number not in self.ignores:
             asyncio.get_running_loop().call_soon(self.lifecycle.process_exited, container, Exit(number, False, 3))
@@ -218,3 +218,12 @@ async def test_a_row_that_can_not_be_read_is_left_alone(rig):
     assert [container.name for container in table] == ["c1"]
     with pytest.raises(Conflict, match="already in use"):
         table.reserve("odd", "other")
+
+
+async def test_what_fails_on_a_removed_container_is_not_found(rig):
+    container = await rig.make()
+    with pytest.raises(OSError, match="broken"), rig.table.standing(container, "c1"):
+        raise OSError("broken")
+    await rig.table.delete(container)
+    with pytest.raises(NotFound, match="No such container: c1"), rig.table.standing(container, "c1"):
+        raise FileNotFoundError("its bytes")

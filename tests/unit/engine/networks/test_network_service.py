@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from dataclasses import dataclass, field
@@ -336,6 +337,16 @@ async def test_a_containers_end_while_the_daemon_starts_does_not_confuse(world):
     member.running = False
     await networks.recover()
     assert networks.inspect("bridge").containers.keys() == {"c1"}
+
+
+async def test_containers_that_end_amid_recovery_are_no_failure(world):
+    members = [await world.start(name) for name in ("c1", "c2", "c3")]
+    for member in members:
+        member.running = False
+    networks = await world.reopen()
+    # Each recovery step waits for the database; the exits of all three are settled meanwhile.
+    await asyncio.gather(networks.recover(), *(networks.detach(name) for name in ("c1", "c2", "c3")))
+    assert not networks.inspect("bridge").containers
 
 
 async def test_docker_beside_us(world):
