@@ -66,7 +66,8 @@ def located(root: int, path: str) -> Iterator[Place]:
     shown = name if name else posixpath.basename(wanted.rstrip("/")) or "/"
     try:
         place = Place(parent, "." if itself else name, wanted, shown)
-        os.stat(place.name, dir_fd=parent, follow_symlinks=False)
+        with _named(wanted):
+            os.stat(place.name, dir_fd=parent, follow_symlinks=False)
         yield place
     finally:
         os.close(parent)
@@ -74,10 +75,15 @@ def located(root: int, path: str) -> Iterator[Place]:
 
 def open_folder(root: int, path: str, wanted: str) -> int:
     """A directory within the root, links followed. Raises FileNotFoundError, InvalidArgument that names `wanted`."""
-    try:
+    with _named(wanted):
         return syscalls.openat2(root, path, _FOLDER, 0, syscalls.RESOLVE_IN_ROOT)
-    except NotADirectoryError:
-        raise InvalidArgument(f"lstat {wanted}: not a directory") from None
+
+
+@contextmanager
+def _named(wanted: str) -> Iterator[None]:
+    """What the kernel has against a path is the caller's mistake; that it isn't there is for others to tell."""
+    try:
+        yield
     except FileNotFoundError:
         raise
     except OSError as error:

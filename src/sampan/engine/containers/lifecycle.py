@@ -1,8 +1,9 @@
 """Starting, stopping and removing: the verbs that change what runs.
 
-Verbs on one container take turns (its `queue`). An exit is applied the moment the monitor tells of it, whatever verb
-is waiting; only an exit that overtakes its own start's answer is held until the start is applied. Whoever waits is
-answered first; the row, the network and the runtime's leftovers are seen to afterwards.
+Verbs on one container take turns (its `queue`), but for the time that a stop waits for its process: others go on
+meanwhile, and may end it. An exit is applied the moment the monitor tells of it, whatever verb is waiting; only one
+that overtakes its own start's answer is held until the start is applied. Whoever waits is answered first; the row, the
+network and the runtime's leftovers are seen to afterwards.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -222,38 +224,38 @@ class Lifecycle:
         """
         number = parse_signal(signal or container.record.config.stop_signal or "SIGTERM")
         async with container.queue:
-            await self._stop(container, timeout, number)
+            exit = await self._begin_stop(container, number)
+        await self._finish_stop(container, exit, timeout)
 
-    async def _stop(self, container: Container, timeout: int | None, number: int) -> None:
+    async def _begin_stop(self, container: Container, number: int) -> asyncio.Future[int] | None:
+        """Send the signal, in turn; the exit to wait for, None where nothing ran between two restarts."""
         if container.record.state.status == "restarting":
             self._cancel_restart(container)
             container.record.state.stopped_by_hand = True
             await self._table.save(container)
-            self._emit(container, "stop")
-            return
+            return None
         if not container.running:
             raise NotModified(f"container {container.name} is stopped already")
         container.record.state.stopped_by_hand = not self.closing
+        exit = self.next_exit(container)
+        await self._send(container, number)
+        return exit
+
+    async def _finish_stop(self, container: Container, exit: asyncio.Future[int] | None, timeout: int | None) -> None:
+        """Wait for the exit, out of turn: a patient stop must not keep others from ending the container."""
         if timeout is None:
             configured = container.record.config.stop_timeout
             timeout = DEFAULT_TIMEOUT if configured is None else configured
-        if not await self._signal_and_wait(container, number, None if timeout < 0 else timeout):
+        if exit is not None and not await _comes(exit, None if timeout < 0 else timeout):
             await self._kill_and_wait(container)
         self._emit(container, "stop")
 
-    async def _signal_and_wait(self, container: Container, number: int, patience: float | None) -> bool:
-        """Whether it exited within `patience` seconds (None: however long it takes)."""
-        exit = self.next_exit(container)
-        await self._send(container, number)
-        try:
-            async with asyncio.timeout(patience):
-                await asyncio.shield(exit)
-        except TimeoutError:
-            return exit.done()
-        return True
-
     async def _kill_and_wait(self, container: Container) -> None:
-        if container.running and not await self._signal_and_wait(container, SIGKILL, KILL_PATIENCE):
+        if not container.running:
+            return
+        exit = self.next_exit(container)
+        await self._send(container, SIGKILL)
+        if not await _comes(exit, KILL_PATIENCE):
             raise Internal(f"container {container.id} did not exit within {KILL_PATIENCE:.0f}s of being killed")
 
     def next_exit(self, container: Container) -> asyncio.Future[int]:
@@ -299,15 +301,19 @@ class Lifecycle:
     async def restart(self, container: Container, timeout: int | None, signal: str | None) -> None:
         """Stop it if it runs, and start it."""
         number = parse_signal(signal or container.record.config.stop_signal or "SIGTERM")
-        async with container.queue:
-            if container.record.host_config.auto_remove and container.running:
-                container.keep = True
-            try:
-                if container.running or container.record.state.status == "restarting":
-                    await self._stop(container, timeout, number)
-                await self._start(container)
-            finally:
-                container.keep = False
+        try:
+            async with container.queue:
+                ran, exit = container.running or container.record.state.status == "restarting", None
+                if ran:
+                    container.keep = container.record.host_config.auto_remove
+                    exit = await self._begin_stop(container, number)
+            if ran:
+                await self._finish_stop(container, exit, timeout)
+            async with container.queue:
+                with suppress(NotModified):  # somebody else has started it meanwhile
+                    await self._start(container)
+        finally:
+            container.keep = False
         self._emit(container, "restart")
 
     # waiting
@@ -376,6 +382,16 @@ class Lifecycle:
                 pass
         if container.running:
             await self._kill_and_wait(container)
+
+
+async def _comes(exit: asyncio.Future[int], patience: float | None) -> bool:
+    """Whether it comes within `patience` seconds (None: however long it takes)."""
+    try:
+        async with asyncio.timeout(patience):
+            await asyncio.shield(exit)
+    except TimeoutError:
+        return exit.done()
+    return True
 
 
 async def _response(future: asyncio.Future[int]) -> WaitResponse:

@@ -107,6 +107,59 @@ async def test_stop_sends_the_signal_then_kills(rig):
         await rig.lifecycle.stop(container, 0, None)
 
 
+async def patient(rig, container, verb):
+    """A stop or restart that waits for a process that ignores its signal."""
+    rig.launcher.ignores = {15}
+    rig.launcher.calls.clear()
+    waiting = asyncio.ensure_future(verb(container, -1, None))
+    for _ in range(3000):
+        if 15 in rig.launcher.calls:
+            return waiting
+        await asyncio.sleep(0.01)
+    raise AssertionError("the signal was not sent")
+
+
+async def test_a_patient_stop_lets_others_through(rig):
+    container = await rig.make()
+    await rig.lifecycle.start(container)
+    stopping = await patient(rig, container, rig.lifecycle.stop)
+    async with asyncio.timeout(30):
+        with pytest.raises(NotModified):
+            await rig.lifecycle.start(container)
+        again = asyncio.ensure_future(rig.lifecycle.stop(container, 0, None))
+        await asyncio.gather(stopping, again)
+        assert container.record.state.exit_code == 137
+        await rig.lifecycle.start(container)
+        stopping = await patient(rig, container, rig.lifecycle.stop)
+        await rig.lifecycle.kill(container, "KILL")
+        await stopping
+        assert container.record.state.stopped_by_hand
+
+
+@pytest.mark.parametrize("verb", ["stop", "restart"])
+async def test_what_is_stopped_patiently_can_be_removed(rig, verb):
+    container = await rig.make()
+    await rig.lifecycle.start(container)
+    waiting = await patient(rig, container, getattr(rig.lifecycle, verb))
+    async with asyncio.timeout(30):
+        await rig.lifecycle.remove(container, force=True, volumes=False)
+        left = await asyncio.gather(waiting, return_exceptions=True)
+    assert rig.table.named("c1") is None
+    if verb == "restart":
+        assert isinstance(left[0], Conflict)
+
+
+async def test_a_patient_restart_goes_on_after_a_kill(rig):
+    container = await rig.make(auto_remove=True)
+    await rig.lifecycle.start(container)
+    restarting = await patient(rig, container, rig.lifecycle.restart)
+    async with asyncio.timeout(30):
+        await rig.lifecycle.kill(container, "KILL")
+        await restarting
+    assert container.record.state.status == "running"
+    assert rig.events[-1] == "restart"
+
+
 async def test_wait_for_what_does_not_run_answers_at_once(rig):
     container = await rig.make()
     assert (await rig.lifecycle.wait(container, "")).status_code == 0
