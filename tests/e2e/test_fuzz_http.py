@@ -97,6 +97,7 @@ def at_rest(engine):
     return weigh(engine.pid)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(5400)
 def test_bytes_that_are_almost_http(fresh_sampand, long_run):
     engine = fresh_sampand

@@ -139,6 +139,7 @@ def at_rest(engine, cast):
     return weigh(engine.pid)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(5400)
 def test_requests_made_from_the_spec(fresh_sampand, long_run):
     engine, seconds = fresh_sampand, int(os.environ.get("SAMPAN_FUZZ_SECONDS", 3600 if long_run else 30))

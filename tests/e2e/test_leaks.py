@@ -64,6 +64,26 @@ def test_clients_that_go_away_leave_nothing(fresh_sampand):
         storm.wait_until(lambda: leaks.descriptors(engine.pid) <= before + 5, f"descriptors are back at {before}")
 
 
+def test_who_waits_for_what_is_removed_is_let_go(fresh_sampand):
+    upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
+    engine = fresh_sampand
+    with engine.client() as client:
+        before = leaks.descriptors(engine.pid)
+        for _ in range(10):
+            storm.create(client, "never-started", "true")
+            with engine.client() as attached:
+                attached.begin("POST", "/containers/never-started/attach?stream=1&stdout=1", None, upgrade)
+                connection, early = attached.hijack()
+            assert client.delete("/containers/never-started").status == 204
+            with connection:
+                assert early + connection.recv(100) == b""
+            others = [engine.client() for _ in range(4)]  # whoever gets the descriptors that were closed
+            assert [other.get("/_ping").status for other in others] == [200] * 4
+            for other in others:
+                other.close()
+        storm.wait_until(lambda: leaks.descriptors(engine.pid) <= before + 5, f"descriptors are back at {before}")
+
+
 @pytest.mark.timeout(600)
 def test_two_hundred_at_once(fresh_sampand):
     engine, count = fresh_sampand, 200

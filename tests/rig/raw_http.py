@@ -212,7 +212,6 @@ def _seeds(running: str, terminal: str) -> tuple[bytes, ...]:
         request("PUT", f"/v1.51/containers/{running}/archive?path=/tmp", tar, tar_type),
         chunked("PUT", f"/v1.51/containers/{running}/archive?path=/tmp", [tar[:700], tar[700:]], tar_type),
         chunked("POST", "/v1.51/images/load?quiet=1", [tar], tar_type),
-        request("POST", "/v1.51/images/create?fromSrc=-&repo=raw", tar, tar_type),
         request("POST", "/v1.51/session", b"", "Connection: Upgrade", "Upgrade: h2c")
         + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         request("POST", "/v1.51/build", tar, tar_type),

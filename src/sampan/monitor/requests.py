@@ -120,8 +120,12 @@ class Channel:
         """Detached, perhaps before its process was there."""
         return self.far.fileno() < 0
 
+    def hang_up(self) -> None:
+        """No process will come: whoever reads gets the end, and closes. Not `close`: the reader has the descriptor."""
+        self.far.close()
+
     def close(self) -> None:
-        """Detach; harmless when done already."""
+        """Detach; harmless when done already. Only for who reads `socket`, and when nothing waits for it any more."""
         self.socket.close()
         self.far.close()
 

@@ -232,7 +232,7 @@ class Launcher:
         """The row is gone: remove everything else."""
         record = container.record
         for channel in container.channels:
-            channel.close()
+            channel.hang_up()
         await container.idle.wait()
         await self.snapshots.remove(record.id)
         await asyncio.to_thread(self.remove_files, record.id)

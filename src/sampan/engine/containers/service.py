@@ -357,9 +357,12 @@ class Containers:
         )
 
     async def _connect(self, container: Container, channel: Channel) -> bool:
-        """To the process that runs, or to the one that will be started; False when it ended this moment."""
+        """To the process that runs, or to the one that will be started; False when neither is to be had any more."""
         if container.running:
             return await self._join(container, channel)
+        if container.removing:
+            channel.close()
+            return False
         container.channels = [known for known in container.channels if not known.closed]
         container.channels.append(channel)
         return True
