@@ -15,6 +15,7 @@ there keys match in any case, unknown ones are dropped and null means the zero v
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
 from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct, field
@@ -41,12 +42,16 @@ class Empty(Document):
 
 def always(value: T) -> T:
     """Return a field with default `value` that is rendered even when it has that value (Go without omitempty)."""
-    return always_new(lambda: value)
+    # A factory, for a plain default is left out; and one in C, for there are dozens of fields in a document.
+    rendered: Any = field(default_factory=repeat(value).__next__)
+    return rendered  # type: ignore[no-any-return]
 
 
 def always_new(factory: Callable[[], T]) -> T:
     """Return a field whose default `factory` makes anew, always rendered."""
-    rendered: Any = field(default_factory=lambda: factory())
+    # msgspec leaves out what equals its default where the factory is list or dict itself.
+    empty: Any = factory() if factory in (list, dict) else None
+    rendered: Any = field(default_factory=factory if empty is None else empty.copy)
     return rendered  # type: ignore[no-any-return]
 
 

@@ -23,7 +23,8 @@ _KNOWN = (
 
 @dataclass(frozen=True)
 class Listed:
-    """A container with what filters ask beyond its record: `networks` are names and ids, `ancestors` image ids."""
+    """A container with what filters ask beyond its record: `networks` are names and ids, and may be
+    empty where no filter asks for them."""
 
     record: ContainerRecord
     status: str

@@ -104,7 +104,7 @@ def render_summary(
         names=sorted([f"/{record.name}", *links]),
         image=image,
         image_id=record.image_id,
-        command=" ".join(_quoted(part) for part in command_of(record)),
+        command=" ".join(map(_quoted, command_of(record))),
         created=record.created // SECOND,
         ports=summary_ports(ports),
         labels=record.config.labels or {},

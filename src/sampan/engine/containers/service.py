@@ -104,6 +104,8 @@ class Networks(Protocol):
 
     def settings(self, container: Container) -> NetworkSettings: ...
 
+    def ports(self, container: Container) -> render.Ports: ...
+
     def names(self, container: Container) -> list[str]: ...
 
 
@@ -159,26 +161,24 @@ class Containers:
         return rows
 
     def _select(self, all: bool, limit: int, filters: Filters) -> Sequence[listing.Listed]:
-        listed = [self._listed(container) for container in self.table]
+        listed = [self._listed(container, "network" in filters) for container in self.table]
         return listing.select(listed, all, limit, filters, self.ancestors)
 
-    def _listed(self, container: Container) -> listing.Listed:
+    def _listed(self, container: Container, with_networks: bool) -> listing.Listed:
         health = container.record.state.health_report
-        return listing.Listed(
-            container.record, self._status(container), health.status if health else "", self.networks.names(container)
-        )
+        networks = self.networks.names(container) if with_networks else ()
+        return listing.Listed(container.record, self._status(container), health.status if health else "", networks)
 
     def _summary(self, item: listing.Listed, names: Mapping[str, Sequence[str]]) -> ContainerSummary:
         record = item.record
         container = self.table.get(record.id)
-        settings = self.networks.settings(container) if container else NetworkSettings()
         return render.render_summary(
             record,
             item.status,
             record.state.health_report,
             self.image_name(record.image_name, record.image_id),
             self.networks.endpoints(record.id, record.host_config.network_mode),
-            settings.ports or {},
+            self.networks.ports(container) if container else {},
             names.get(record.id, ()),
         )
 

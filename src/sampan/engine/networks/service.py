@@ -41,7 +41,7 @@ from sampan.errors import Conflict, Denied, InvalidArgument, NotFound, NotImplem
 from sampan.kernel import namespaces
 from sampan.kernel.network import LinuxNetwork, NetworkKernel
 from sampan.store.db import Database
-from sampan.wire.containers import NetworkSettings
+from sampan.wire.containers import NetworkSettings, PortBinding
 from sampan.wire.networks import (
     EndpointSettings,
     Network,
@@ -209,10 +209,16 @@ class Networks:
         endpoints = self.endpoints(record.id, record.host_config.network_mode)
         if not container.running or _mode(record).startswith(_JOINED):
             return render.network_settings(endpoints, {}, "", "")
-        endpoint = self._endpoint(record)
-        ports = render.port_bindings([endpoint], sorted(record.config.exposed_ports)) if endpoint else {}
         sandbox = hashlib.sha256(f"sandbox {record.id}".encode()).hexdigest()
-        return render.network_settings(endpoints, ports, sandbox, f"/proc/{record.state.pid}/ns/net")
+        return render.network_settings(endpoints, self.ports(container), sandbox, f"/proc/{record.state.pid}/ns/net")
+
+    def ports(self, container: Member) -> dict[str, list[PortBinding] | None]:
+        """`Ports` of a container: none while it does not run."""
+        record = container.record
+        if not container.running or _mode(record).startswith(_JOINED):
+            return {}
+        endpoint = self._endpoint(record)
+        return render.port_bindings([endpoint], sorted(record.config.exposed_ports)) if endpoint else {}
 
     def names(self, container: Member) -> list[str]:
         """Names and ids of the container's networks, as filters take them."""
