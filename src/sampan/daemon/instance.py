@@ -48,13 +48,13 @@ from sampan.engine.system import Counts, System
 from sampan.engine.tasks import Supervisor
 from sampan.engine.usage import Usage
 from sampan.engine.volumes.service import Volumes
-from sampan.errors import DataLoss, SampanError
+from sampan.errors import DataLoss, Exhausted, SampanError
 from sampan.images.service import Images
 from sampan.kernel import facts
 from sampan.monitor.client import MonitorClient, ProcessInfo
 from sampan.server.app import ApiServer
 from sampan.server.routes import Backends, build_routes
-from sampan.store.db import Database
+from sampan.store.db import Database, is_full
 from sampan.store.paths import DataPaths, RunPaths
 from sampan.wire.containers import CreateRequest
 
@@ -73,6 +73,8 @@ def open_database(path: Path) -> Database:
     try:
         return Database(path)
     except sqlite3.DatabaseError as error:
+        if is_full(error):
+            raise Exhausted(f"{path} can't be opened: no space left on device") from None
         raise DataLoss(
             f"{path} can't be read ({error}): restore it from a backup, or move the data root away to begin anew"
         ) from None

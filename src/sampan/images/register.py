@@ -50,7 +50,7 @@ class Registrar:
             replaced = {name: put_tag(rows, Tag(name, chosen.id, target)) for name in wanted}
             return {name: image for name, image in replaced.items() if image is not None}
 
-        return self._database.write_blocking(write, durable=True)
+        return self._database.write_blocking(write, durable=True, growing=True)
 
     def tag(self, image: Digest, target: Digest, name: Reference, by_hand: bool = True) -> Digest | None:
         """Point one name at an image; the image that had it before. `by_hand` notes the time. Durable. Blocks."""
@@ -60,7 +60,7 @@ class Registrar:
                 touch(rows, image)
             return put_tag(rows, Tag(name, image, target))
 
-        return self._database.write_blocking(write, durable=True)
+        return self._database.write_blocking(write, durable=True, growing=True)
 
 
 def created_ns(text: str | None) -> int:

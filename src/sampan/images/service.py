@@ -45,6 +45,7 @@ from sampan.oci.reference import Reference, parse_any
 from sampan.store.collect import Collector
 from sampan.store.content import ContentStore
 from sampan.store.db import Database
+from sampan.store.files import full_disk_told
 from sampan.store.leases import Lease, Leases
 from sampan.store.paths import DataPaths
 from sampan.store.snapshots import Layer, Snapshots
@@ -317,7 +318,7 @@ class Images(Library):
     def _work(self) -> Iterator[Lease]:
         """A lease for a piece of work in a thread; what it leaves when it fails is collected at once."""
         try:
-            with self.leases.hold() as lease:
+            with self.leases.hold() as lease, full_disk_told("storing an image"):
                 yield lease
         except BaseException:
             self.collector.run()

@@ -28,6 +28,7 @@ from sampan.oci.documents import Descriptor, ImageConfig, Index, Manifest, is_in
 from sampan.oci.platform import Platform
 from sampan.oci.reference import Reference
 from sampan.store.content import ContentStore, Ingest
+from sampan.store.files import full_disk_told
 from sampan.store.leases import Lease, Leases
 
 __all__ = ["PulledImage", "Pushed", "Transfers"]
@@ -112,7 +113,7 @@ class Transfers:
         client = self.remote.repository(reference, credentials)
         unpacking = _Unpacking(self.unpacker, report)
         try:
-            with self.leases.hold() as lease:
+            with self.leases.hold() as lease, full_disk_told("storing an image"):
                 sink = ContentSink(self.content, lease, self.threads, unpacking.start, self.turns)
                 try:
                     puller = Puller(client, sink, report, self.remote.settings)

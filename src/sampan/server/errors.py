@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 
 from sampan import errors
@@ -54,5 +55,8 @@ def error_reply(error: Exception, what: str) -> Response:
         return message_reply(status, str(error))
     if isinstance(error, HttpError):
         return message_reply(error.status, str(error))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        log.error("%s: %s", what, error)
+        return message_reply(500, f"{error.filename or 'write'}: {(error.strerror or str(error)).lower()}")
     log.error("%s failed", what, exc_info=error)
     return message_reply(500, "internal error: the daemon's log says more")

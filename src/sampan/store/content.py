@@ -169,7 +169,9 @@ class ContentStore:
             else:
                 path.rename(self.path(digest))
             try:
-                self._database.write_blocking(lambda rows: rows.execute(insert, (digest, size, time.time_ns())))
+                self._database.write_blocking(
+                    lambda rows: rows.execute(insert, (digest, size, time.time_ns())), growing=True
+                )
             except BaseException:
                 # Without its row it is no blob, unless another ingest of the same bytes came first.
                 if not self.has(digest):

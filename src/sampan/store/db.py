@@ -1,5 +1,7 @@
 """Rows: one SQLite file in WAL mode, one writer thread, readers on whatever thread asks.
 
+Only this process may open it: the index of the WAL is in memory and in no file, which a full disk could not hold.
+
     schema (version 2)
 
     containers   id, name (unique), created, document
@@ -27,16 +29,19 @@ Worked use:
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 from sampan.errors import Exhausted, Internal
+from sampan.store.room import Room
 
-__all__ = ["MIGRATIONS", "Database"]
+__all__ = ["MIGRATIONS", "Database", "is_full"]
 
 T = TypeVar("T")
 
@@ -84,7 +89,13 @@ MIGRATIONS: tuple[str, ...] = (
 
 def _connect(path: Path) -> sqlite3.Connection:
     # isolation_level None: transactions begin and end only where this module says so.
-    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        f"file:{quote(os.fsencode(path))}?vfs=unix-excl",
+        uri=True,
+        timeout=30,
+        isolation_level=None,
+        check_same_thread=False,
+    )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
@@ -110,6 +121,7 @@ class Database:
         self._writer = _connect(path)
         try:
             _migrate(self._writer, path)
+            self._room = Room(path.with_name("room.bin"))
         except BaseException:
             self._writer.close()
             raise
@@ -119,17 +131,22 @@ class Database:
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
 
-    async def write(self, change: Callable[[sqlite3.Connection], T], durable: bool = False) -> T:
+    async def write(self, change: Callable[[sqlite3.Connection], T], durable: bool = False, growing: bool = False) -> T:
         """Run `change` as one transaction on the writer thread and return its result.
 
         `durable` makes the commit (and all before it) survive a power cut. A cancelled caller's transaction is done
         whole or not at all. An exception in `change` rolls back and is raised here; a full disk raises Exhausted.
-        """
-        return await asyncio.wrap_future(self._thread.submit(self._transact, change, durable))
 
-    def write_blocking(self, change: Callable[[sqlite3.Connection], T], durable: bool = False) -> T:
+        On a full disk what was held back (sampan.store.room) is used, but not by a change that begins something new:
+        that is `growing`, and refused. Then `change` is called once more.
+        """
+        return await asyncio.wrap_future(self._thread.submit(self._write, change, durable, growing))
+
+    def write_blocking(
+        self, change: Callable[[sqlite3.Connection], T], durable: bool = False, growing: bool = False
+    ) -> T:
         """The same as `write`, for worker threads and start-up: blocks until the transaction is committed."""
-        return self._thread.submit(self._transact, change, durable).result()
+        return self._thread.submit(self._write, change, durable, growing).result()
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run `query` on this thread over one consistent state of the database, and return its result."""
@@ -149,17 +166,33 @@ class Database:
             reader.close()
         self._writer.close()
 
+    def _write(self, change: Callable[[sqlite3.Connection], T], durable: bool, growing: bool) -> T:
+        if not self._room.there() and growing:
+            raise self._full()
+        try:
+            return self._transact(change, durable)
+        except sqlite3.Error as error:
+            if not is_full(error):
+                raise
+            if growing or not self._room.give_up():
+                raise self._full() from error
+        try:
+            return self._transact(change, durable)
+        except sqlite3.Error as error:
+            raise (self._full() if is_full(error) else error) from error
+
+    def _full(self) -> Exhausted:
+        return Exhausted(f"write {self._path}: no space left on device")
+
     def _transact(self, change: Callable[[sqlite3.Connection], T], durable: bool) -> T:
         self._set_durable(durable)
         self._writer.execute("BEGIN IMMEDIATE")
         try:
             result = change(self._writer)
             self._writer.execute("COMMIT")
-        except BaseException as error:
+        except BaseException:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                raise Exhausted(f"{self._path}: no space left on device") from error
             raise
         return result
 
@@ -176,3 +209,8 @@ class Database:
             self._local.connection = reader
             self._readers.append(reader)
         return reader
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether an error is that of a full disk."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

@@ -2,6 +2,7 @@
 
 data-root/                       durable
   sampan.db                      rows (SQLite, WAL)
+  room.bin                       space held back for rows that make room on a full disk
   blobs/<algorithm>/<hex>        content, as received
   ingest/<name>                  content on its way in
   snapshots/<n>/fs, work         unpacked layers and container layers

@@ -89,7 +89,9 @@ class Snapshots:
 
     def draft(self) -> Draft:
         """A new empty directory. It ends in `commit_layer` or `discard`; a crash discards it."""
-        identity = self._database.write_blocking(lambda rows: insert(rows, "draft", secrets.token_hex(8), None))
+        identity = self._database.write_blocking(
+            lambda rows: insert(rows, "draft", secrets.token_hex(8), None), growing=True
+        )
         path = self._fs(identity)
         path.mkdir(parents=True)
         path.chmod(0o755)
@@ -154,10 +156,10 @@ class Snapshots:
         Raises Conflict where the key is taken, NotFound where a layer is not unpacked.
         """
         top = chain[-1] if chain else None
-        identity = await self._database.write(lambda rows: self._insert_active(rows, key, top))
+        identity = await self._database.write(lambda rows: self._insert_active(rows, key, top), growing=True)
         if identity is None:
             self._make_init(top)
-            identity = await self._database.write(lambda rows: self._insert_active(rows, key, top))
+            identity = await self._database.write(lambda rows: self._insert_active(rows, key, top), growing=True)
             assert identity is not None
         self._make_directories(identity)
 
@@ -302,7 +304,9 @@ class Snapshots:
             if self._database.read(lambda rows: find(rows, init_key(top))):
                 return
             parent = self._database.read(lambda rows: identity_of(rows, top)) if top else None
-            draft = self._database.write_blocking(lambda rows: insert(rows, "draft", secrets.token_hex(8), parent))
+            draft = self._database.write_blocking(
+                lambda rows: insert(rows, "draft", secrets.token_hex(8), parent), growing=True
+            )
             self._fill_init(draft, self._chain(parent))
             update = "UPDATE snapshots SET kind = 'init', key = ?, boot = ?, diff = '' WHERE id = ?"
             self._database.write_blocking(lambda rows: rows.execute(update, (init_key(top), self._boot, draft)))

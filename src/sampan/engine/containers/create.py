@@ -34,6 +34,7 @@ from sampan.engine.containers.spec.users import User
 from sampan.engine.containers.table import Container, Table
 from sampan.errors import InvalidArgument, NotFound, SampanError
 from sampan.kernel.mounts import within
+from sampan.store.files import full_disk_told
 from sampan.store.paths import DataPaths
 from sampan.wire.containers import (
     ContainerConfig,
@@ -219,6 +220,7 @@ class Creator:
         record.mounts = [self._point(wish) for wish in wanted]
         record.subpaths = {wish.target: wish.subpath for wish in wanted if wish.subpath}
         async with AsyncExitStack() as undo:
+            undo.enter_context(full_disk_told("making the container"))
             await self.table.insert(container)
             undo.push_async_callback(self.table.delete, container)
             await self.images.prepare(record.image_id, record.id)

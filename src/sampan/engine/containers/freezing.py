@@ -44,7 +44,7 @@ class Freezing:
             if container.record.state.status != "running":
                 raise Conflict(f"container {container.id} is not running")
             container.record.state.status = "paused"
-            await self._table.save(container)
+            await self._table.note(container)
         self._emit(container, "pause")
 
     async def unpause(self, container: Container) -> None:
@@ -53,7 +53,7 @@ class Freezing:
             if container.record.state.status != "paused":
                 raise Internal(f"Container {container.id} is not paused")
             await self.thaw(container)
-            await self._table.save(container)
+            await self._table.note(container)
         self._emit(container, "unpause")
 
     async def thaw(self, container: Container) -> None:

@@ -170,7 +170,7 @@ class HealthChecks:
         changed = state.health_report.status != before
         if changed:
             self._emit(container, f"health_status: {state.health_report.status}")
-        await self._table.save(container)
+        await self._table.note(container)
         if changed and state.health_report.status == UNHEALTHY and _wants_restart(container):
             self._tasks.spawn(self._restarted(container), "restart of an unhealthy container")
 

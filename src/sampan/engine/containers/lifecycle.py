@@ -134,13 +134,13 @@ class Lifecycle:
         finally:
             container.starting = False
         self._apply_start(container, started)
-        await self._table.save(container)
+        await self._table.note(container)
 
     async def _start_failed(self, container: Container, failure: SampanError) -> None:
         container.early_exit = None
         code = failure.exit_code if isinstance(failure, StartFailed) else NOT_STARTED
         container.record.state = transitions.not_started(container.record.state, code, str(failure))
-        await self._table.save(container)
+        await self._table.note(container)
         if container.record.host_config.auto_remove:
             self._tasks.spawn(self.remove(container, force=True, volumes=True), "auto-remove")
 
@@ -191,7 +191,7 @@ class Lifecycle:
         if gone and not container.removing:
             await self.remove(container, force=False, volumes=True)
         elif not container.removing:
-            await self._table.save(container)
+            await self._table.note(container)
         await self._launcher.settle(container)
 
     async def _restart_later(self, container: Container, delay: float) -> None:
@@ -206,7 +206,7 @@ class Lifecycle:
             except SampanError as failure:
                 log.warning("container %s could not be restarted: %s", container.name, failure)
                 container.record.state.status = "exited"
-                await self._table.save(container)
+                await self._table.note(container)
 
     def _cancel_restart(self, container: Container) -> None:
         if container.restarting is not None:
@@ -232,7 +232,7 @@ class Lifecycle:
         if container.record.state.status == "restarting":
             self._cancel_restart(container)
             container.record.state.stopped_by_hand = True
-            await self._table.save(container)
+            await self._table.note(container)
             return None
         if not container.running:
             raise NotModified(f"container {container.name} is stopped already")
@@ -284,7 +284,7 @@ class Lifecycle:
         if container.record.state.status == "restarting":
             self._cancel_restart(container)
             container.record.state.stopped_by_hand = True
-            await self._table.save(container)
+            await self._table.note(container)
             return
         if not container.running:
             raise Conflict(f"cannot kill container: {container.name}: container {container.id} is not running")

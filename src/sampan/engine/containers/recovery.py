@@ -76,7 +76,7 @@ class Recovery:
             container.at_work()
         if not container.running and info.started_at > record.state.finished_at:
             record.state = transitions.started(record.state, info.pid, info.start_time, info.started_at)
-            await self.table.save(container)
+            await self.table.note(container)
         if info.state == "exited" and not container.running:
             self.tasks.spawn(self.launcher.settle(container), "settle")
         elif info.state == "exited":

@@ -18,7 +18,7 @@ import msgspec
 
 from sampan.engine.containers.names import is_id_prefix
 from sampan.engine.containers.record import ContainerRecord, decode, encode
-from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
+from sampan.errors import Conflict, Exhausted, InvalidArgument, NotFound, SampanError
 from sampan.monitor.client import Channel
 from sampan.store.db import Database
 
@@ -80,6 +80,7 @@ class Table:
         self._database = database
         self._by_id: dict[str, Container] = {}
         self._by_name: dict[str, str] = {}
+        self._unwritten: set[str] = set()
         self.damaged: set[str] = set()
         """Ids of rows that can't be read. They keep their names and all their bytes."""
         for container_id, name, document in database.read(_load):
@@ -156,7 +157,8 @@ class Table:
         """Write the first row; the name was reserved. The container is not listed before `enter`."""
         record = container.record
         values = (record.id, record.name, record.created, encode(record))
-        await self._database.write(lambda rows: rows.execute("INSERT INTO containers VALUES (?, ?, ?, ?)", values))
+        insert = "INSERT INTO containers VALUES (?, ?, ?, ?)"
+        await self._database.write(lambda rows: rows.execute(insert, values), growing=True)
 
     def enter(self, container: Container) -> None:
         """From now on the container is found and listed."""
@@ -169,6 +171,15 @@ class Table:
         await self._database.write(
             lambda rows: rows.execute("UPDATE containers SET name = ?, document = ? WHERE id = ?", values)
         )
+
+    async def note(self, container: Container) -> None:
+        """Write down what became of it. On a full disk that is done after the next removal."""
+        self._unwritten.discard(container.id)
+        try:
+            await self.save(container)
+        except Exhausted as error:
+            log.error("the state of container %s can't be written down yet: %s", container.name, error)
+            self._unwritten.add(container.id)
 
     async def rename(self, container: Container, name: str) -> None:
         """Give a container another name, which must be free. Raises Conflict."""
@@ -188,6 +199,9 @@ class Table:
         await self._database.write(lambda rows: rows.execute("DELETE FROM containers WHERE id = ?", (container.id,)))
         self._by_id.pop(container.id, None)
         self.release(container.name, container.id)
+        self._unwritten.discard(container.id)
+        for other in [self._by_id[known] for known in self._unwritten]:
+            await self.note(other)
 
     def _enter(self, container: Container) -> None:
         self._by_id[container.id] = container

@@ -90,7 +90,7 @@ class Fabric:
         endpoint = await self._reserve(network, wish)
         self._endpoints[network_id, wish.container] = endpoint
         try:
-            await self._database.write(saving(endpoint))
+            await self._database.write(saving(endpoint), growing=True)
             return endpoint, await self._plug(network, endpoint)
         except (OSError, NftError) as error:
             await self.leave(network_id, wish.container)
@@ -188,7 +188,7 @@ class Fabric:
     async def _make(self, network: NetworkRecord) -> NetworkRecord:
         planned = await self._work(lambda: self._bridges.plan(network, _BRIDGE_PREFIX))
         if planned != network:
-            await self._database.write(saving(planned))
+            await self._database.write(saving(planned), growing=True)
         if planned.subnet != network.subnet:
             self._pools.pop(network.id, None)
         self._networks[network.id] = planned

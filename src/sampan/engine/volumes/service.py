@@ -23,7 +23,7 @@ from typing import Protocol
 import msgspec
 
 from sampan.engine.volumes.names import check_volume_name
-from sampan.errors import Conflict, InvalidArgument, NotFound, NotImplementedYet
+from sampan.errors import Conflict, InvalidArgument, NotFound, NotImplementedYet, SampanError
 from sampan.store.db import Database
 from sampan.store.paths import DataPaths
 from sampan.store.trees import measure, sweep_tree
@@ -104,11 +104,16 @@ class Volumes:
 
     async def _make(self, row: Row) -> None:
         data = self.mountpoint(row.name)
-        await asyncio.to_thread(_make_directory, data)
         document = msgspec.json.encode(row)
-        await self._database.write(
-            lambda rows: rows.execute("INSERT INTO volumes VALUES (?, ?)", (row.name, document)), durable=True
-        )
+        insert = "INSERT INTO volumes VALUES (?, ?)"
+        try:
+            await asyncio.to_thread(_make_directory, data)
+            await self._database.write(
+                lambda rows: rows.execute(insert, (row.name, document)), durable=True, growing=True
+            )
+        except (SampanError, OSError):
+            await asyncio.to_thread(sweep_tree, data.parent)
+            raise
         self._rows[row.name] = row
         self._emit("volume", "create", row.name, {"driver": "local"})
 

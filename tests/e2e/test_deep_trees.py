@@ -1,0 +1,86 @@
+"""A container nests folders deeper than any path can be: every verb works on it or refuses clearly, and nothing stays."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from rig import storm
+from rig.care import load
+from sampan.store.trees import measure
+
+pytestmark = pytest.mark.root
+
+DEPTH = 3000
+NEST = f"i=0; while [ $i -lt {DEPTH} ]; do mkdir d && cd d || exit 1; i=$((i+1)); done; echo content > file"
+
+
+@pytest.fixture
+def nested(sampand):
+    """A client, and the stopped container `deep`, in whose /deep and whose volume folders are nested."""
+    load(sampand)
+    with sampand.client() as client:
+        script = f"mkdir /deep && cd /deep && {NEST}; cd /volume && {NEST}"
+        storm.run(client, "deep", "sh", "-c", script, HostConfig={"Mounts": [{"Type": "volume", "Target": "/volume"}]})
+        storm.wait_until(lambda: storm.state(client, "deep")["Status"] == "exited", "the folders are nested", 120)
+        assert storm.state(client, "deep")["ExitCode"] == 0
+        yield client
+
+
+def snapshots(engine) -> set[str]:
+    return {name for name in os.listdir(engine.data / "snapshots") if name.isdigit()}
+
+
+def deepest(archive: bytes, top: str) -> int:
+    """How many folders d lie in one another below `top`, where a file ends them."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        name = max((member.name for member in opened if member.name.startswith(top)), key=len)
+    assert name.endswith("/file")
+    return name.split("/").count("d")
+
+
+def test_a_deep_tree_is_shown_copied_and_removed(sampand, nested):
+    client = nested
+    before = snapshots(sampand)
+    shown = client.get("/containers/deep/json?size=1").json()
+    assert shown["SizeRw"] == len("content\n")
+    disk = client.get("/system/df").json()
+    assert [volume["UsageData"]["Size"] for volume in disk["Volumes"]] == [len("content\n")]
+    changes = [change["Path"] for change in client.get("/containers/deep/changes").json()]
+    assert max(changes, key=len).split("/").count("d") == DEPTH
+    assert deepest(client.get("/containers/deep/export").body, "deep") == DEPTH
+    assert deepest(client.get("/containers/deep/archive?path=/deep").body, "deep") == DEPTH
+    beyond = "/deep" + "/d" * DEPTH
+    assert client.get(f"/containers/deep/archive?path={beyond}").status in (400, 404, 414)
+
+    made = client.post("/commit?container=deep&repo=deep")
+    assert made.status == 201, made.message
+    storm.run(client, "again", "sh", "-c", "cd /deep/d/d/d && ls -d d", Image="deep")
+    storm.wait_until(lambda: storm.state(client, "again")["Status"] == "exited", "it looked", 60)
+    assert storm.state(client, "again")["ExitCode"] == 0
+    saved = client.get("/images/deep/get").body
+    for name in ("deep", "again"):
+        assert client.delete(f"/containers/{name}?v=1").status == 204
+    assert client.delete("/images/deep").status == 200
+    loaded = client.request("POST", "/images/load", saved)
+    assert loaded.status == 200 and b'"error"' not in loaded.body, loaded.body
+    assert client.delete("/images/deep").status == 200
+    storm.wait_until(
+        lambda: len(snapshots(sampand) - before) == 0 and len(snapshots(sampand)) < len(before), "gone", 60
+    )
+    assert not os.listdir(sampand.data / "volumes")
+
+
+def test_a_deep_tree_that_a_crash_left_is_swept_at_the_next_start(sampand, nested):
+    upper = Path(nested.get("/containers/deep/json").json()["GraphDriver"]["Data"]["UpperDir"])
+    assert measure(upper).inodes > DEPTH
+    orphan = sampand.data / "snapshots/999999"
+    os.rename(upper.parent, orphan)
+    assert nested.delete("/containers/deep?v=1").status == 204
+    sampand.kill()
+    sampand.start()
+    storm.wait_until(lambda: not orphan.exists(), "the orphan is swept", 60)
