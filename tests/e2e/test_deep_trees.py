@@ -1,4 +1,4 @@
-"""A container nests folders deeper than any path can be: every verb works on it or refuses clearly, and nothing stays."""
+"""A container nests folders deeper than any path can be: every verb works on it or refuses clearly."""
 
 from __future__ import annotations
 
@@ -11,24 +11,28 @@ import pytest
 
 from rig import storm
 from rig.care import load
+from rig.deep import make_deep
 from sampan.store.trees import measure
 
 pytestmark = pytest.mark.root
 
-DEPTH = 3000
-NEST = f"i=0; while [ $i -lt {DEPTH} ]; do mkdir d && cd d || exit 1; i=$((i+1)); done; echo content > file"
+DEPTH = 2200
 
 
 @pytest.fixture
 def nested(sampand):
-    """A client, and the stopped container `deep`, in whose /deep and whose volume folders are nested."""
+    """A client, and the container `deep`, in whose /deep and /volume/deep folders are nested."""
     load(sampand)
     with sampand.client() as client:
-        script = f"mkdir /deep && cd /deep && {NEST}; cd /volume && {NEST}"
-        storm.run(client, "deep", "sh", "-c", script, HostConfig={"Mounts": [{"Type": "volume", "Target": "/volume"}]})
-        storm.wait_until(lambda: storm.state(client, "deep")["Status"] == "exited", "the folders are nested", 120)
-        assert storm.state(client, "deep")["ExitCode"] == 0
-        yield client
+        storm.create(client, "deep", "true", HostConfig={"Mounts": [{"Type": "volume", "Target": "/volume"}]})
+        document = client.get("/containers/deep/json").json()
+        make_deep(Path(document["GraphDriver"]["Data"]["UpperDir"]) / "deep", DEPTH)
+        make_deep(Path(document["Mounts"][0]["Source"]) / "deep", DEPTH)
+        try:
+            yield client
+        finally:
+            client.close()
+            client.delete("/containers/deep?v=1")
 
 
 def snapshots(engine) -> set[str]:
@@ -47,9 +51,9 @@ def test_a_deep_tree_is_shown_copied_and_removed(sampand, nested):
     client = nested
     before = snapshots(sampand)
     shown = client.get("/containers/deep/json?size=1").json()
-    assert shown["SizeRw"] == len("content\n")
+    assert shown["SizeRw"] == len("content")
     disk = client.get("/system/df").json()
-    assert [volume["UsageData"]["Size"] for volume in disk["Volumes"]] == [len("content\n")]
+    assert [volume["UsageData"]["Size"] for volume in disk["Volumes"]] == [len("content")]
     changes = [change["Path"] for change in client.get("/containers/deep/changes").json()]
     assert max(changes, key=len).split("/").count("d") == DEPTH
     assert deepest(client.get("/containers/deep/export").body, "deep") == DEPTH
@@ -81,6 +85,7 @@ def test_a_deep_tree_that_a_crash_left_is_swept_at_the_next_start(sampand, neste
     orphan = sampand.data / "snapshots/999999"
     os.rename(upper.parent, orphan)
     assert nested.delete("/containers/deep?v=1").status == 204
+    storm.wait_until(lambda: not os.listdir(sampand.data / "volumes"), "the volume is swept", 60)
     sampand.kill()
     sampand.start()
     storm.wait_until(lambda: not orphan.exists(), "the orphan is swept", 60)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from rig.http import EngineClient
 from rig.netns import Netns
+from sampan.store.trees import sweep_tree
 
 TREE = Path(__file__).resolve().parents[2]
 SAMPAND = TREE / ".venv/bin/sampand"
@@ -89,7 +89,7 @@ class Engine:
         if self.process is not None and self.process.poll() is None:
             self.terminate()
         self.network.close()
-        shutil.rmtree(self.home, ignore_errors=True)
+        sweep_tree(self.home)
 
 
 class Sampand(Engine):

@@ -56,7 +56,10 @@ class Folders:
         raw = "/".join(parts[:-1])
         path = self._resolved.get(raw)
         if path is None:
-            path = self._resolved[raw] = self._resolve(parts[:-1], make=True)
+            # Mostly the folder above is known: an archive has a folder before what is in it.
+            above = self._resolved.get(raw.rpartition("/")[0]) if len(parts) > 2 else None
+            pending = parts[:-1] if above is None else parts[-2:-1]
+            path = self._resolved[raw] = self._resolve(pending, make=True, beginning=above or "")
         return path
 
     def find(self, parts: Sequence[str]) -> str | None:
@@ -117,8 +120,8 @@ class Folders:
         while self._open:
             os.close(self._open.popitem()[1])
 
-    def _resolve(self, parts: Sequence[str], make: bool) -> str:
-        pending, path, links = list(reversed(parts)), "", 0
+    def _resolve(self, parts: Sequence[str], make: bool, beginning: str = "") -> str:
+        pending, path, links = list(reversed(parts)), beginning, 0
         while pending:
             name = pending.pop()
             if name == "..":

@@ -11,7 +11,7 @@ import pytest
 
 from rig.certificates import self_signed
 from rig.registry import bound, image
-from sampan.errors import DataLoss, InvalidArgument, Unavailable
+from sampan.errors import DataLoss, InvalidArgument, Upstream
 from sampan.http import HttpServer
 from sampan.images.remote import Proxies, Puller, Pusher, Remote, RemoteSettings
 from sampan.images.remote.contents import ContentSink, ContentSource
@@ -164,7 +164,7 @@ async def test_a_certificate_that_nobody_knows(secure, monkeypatch):
     address, _ = secure
     monkeypatch.setattr(RemoteSettings, "is_insecure", lambda *_: False)
     async with Remote(QUICK) as remote:
-        with pytest.raises(Unavailable, match=r"(?i)certificate"):
+        with pytest.raises(Upstream, match=r"(?i)certificate"):
             await remote.repository(Reference.parse(f"{address}/a")).catalog()
 
 

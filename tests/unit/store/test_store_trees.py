@@ -4,29 +4,16 @@ import os
 
 import pytest
 
+from rig.deep import make_deep
 from sampan.store.trees import Descent, measure, remove_below, remove_tree
 
 DEPTH = 3000
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
-def make_deep(path, depth=DEPTH):
-    """Folders in one another, each but the last with nothing else; the last has a file of 7 bytes."""
-    path.mkdir()
-    here = os.open(path, _FOLDER)
-    for _ in range(depth):
-        os.mkdir("d", dir_fd=here)
-        below = os.open("d", _FOLDER, dir_fd=here)
-        os.close(here)
-        here = below
-    os.write(file := os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here), b"content")
-    os.close(file)
-    os.close(here)
-
-
 @pytest.fixture
 def deep(tmp_path):
-    make_deep(tmp_path / "deep")
+    make_deep(tmp_path / "deep", DEPTH)
     yield tmp_path / "deep"
     remove_tree(tmp_path / "deep")
 

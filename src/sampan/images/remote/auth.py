@@ -69,6 +69,11 @@ class Challenge:
     scheme: str
     parameters: Mapping[str, str]
 
+    @property
+    def way(self) -> tuple[str, str, str]:
+        """What tells one way in from another; the rest is of one request (its scope, an error)."""
+        return self.scheme, self.parameters.get("realm", ""), self.parameters.get("service", "")
+
 
 class TokenReply(msgspec.Struct):
     """A token service's answer."""
@@ -103,6 +108,7 @@ class Authorizer:
         self._credentials = credentials or Credentials()
         self._fetch = fetch
         self._challenge: Challenge | None = None
+        self._learned = 0.0
         self._fetching = asyncio.Lock()
         self._tokens: dict[tuple[str, ...], tuple[str, float, float]] = {}
         """By scopes: the token, until when it is good, when it was fetched."""
@@ -115,7 +121,20 @@ class Authorizer:
             return None
         if self._challenge.scheme == "basic":
             return self._credentials.basic
-        return f"Bearer {await self._token(scopes)}"
+        return f"Bearer {await self._token(self._challenge, scopes)}"
+
+    def forget(self, begun: float) -> bool:
+        """Forget what the registry wants, unless that was learned since `begun` (a monotonic time)."""
+        if self._challenge is None or self._learned >= begun:
+            return False
+        self._learn(None)
+        return True
+
+    def _learn(self, challenge: Challenge | None) -> None:
+        """Tokens are good only for the way in that they were got by."""
+        if challenge is None or self._challenge is None or challenge.way != self._challenge.way:
+            self._tokens.clear()
+        self._challenge, self._learned = challenge, time.monotonic()
 
     def challenged(self, fields: list[str], scopes: tuple[str, ...], sent: str | None, begun: float) -> bool:
         """Learn from a 401; whether another try can help: `sent` is the field that was refused.
@@ -127,12 +146,13 @@ class Authorizer:
         chosen = by_scheme.get("bearer") or by_scheme.get("basic")
         if chosen is None or self._credentials.registry_token:
             return False
-        self._challenge = chosen
+        moved = self._challenge is not None and self._challenge.way != chosen.way
+        self._learn(chosen)
         if chosen.scheme == "basic":
             return self._credentials.basic is not None and sent != self._credentials.basic
         token, _, fetched = self._tokens.get(scopes, ("", 0.0, 0.0))
-        if sent is None or sent != f"Bearer {token}":
-            return True  # Without a token, or with one that another request has replaced meanwhile.
+        if moved or sent is None or sent != f"Bearer {token}":
+            return True  # Without a token, with another service's, or with one that was replaced meanwhile.
         del self._tokens[scopes]
         return fetched < begun
 
@@ -140,19 +160,19 @@ class Authorizer:
         """Check the credentials against what the registry asked for; returns a refresh token, "" without one."""
         if self._challenge is None or self._challenge.scheme == "basic":
             return ""
-        reply = await self._ask((), offline=True)
+        reply = await self._ask(self._challenge, (), offline=True)
         return reply.refresh_token
 
-    async def _token(self, scopes: tuple[str, ...]) -> str:
+    async def _token(self, challenge: Challenge, scopes: tuple[str, ...]) -> str:
         async with self._fetching:
-            return self._kept(scopes) or await self._fetched(scopes)
+            return self._kept(scopes) or await self._fetched(challenge, scopes)
 
     def _kept(self, scopes: tuple[str, ...]) -> str:
         token, until, _ = self._tokens.get(scopes, ("", 0.0, 0.0))
         return token if time.monotonic() < until else ""
 
-    async def _fetched(self, scopes: tuple[str, ...]) -> str:
-        reply = await self._ask(scopes)
+    async def _fetched(self, challenge: Challenge, scopes: tuple[str, ...]) -> str:
+        reply = await self._ask(challenge, scopes)
         token = reply.token or reply.access_token
         if not token:
             raise Upstream("the token service's answer has no token")
@@ -161,9 +181,8 @@ class Authorizer:
         self._tokens[scopes] = (token, now + lifetime - _MARGIN, now)
         return token
 
-    async def _ask(self, scopes: tuple[str, ...], offline: bool = False) -> TokenReply:
-        assert self._challenge is not None
-        parameters = self._challenge.parameters
+    async def _ask(self, challenge: Challenge, scopes: tuple[str, ...], offline: bool = False) -> TokenReply:
+        parameters = challenge.parameters
         realm = parameters.get("realm")
         if not realm:
             raise Upstream("the registry asks for a token and does not say where to get it")

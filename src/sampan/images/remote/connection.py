@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import random
+import re
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -33,6 +36,7 @@ Body = bytes | Callable[[], AsyncIterator[bytes]] | None
 
 _AGAIN = frozenset((408, 429, 500, 502, 503, 504))
 _ERROR_LIMIT = 64 << 10
+_TRIED = re.compile(r"Connect call failed \('([^']+)', (\d+)")
 _FAILURES = (aiohttp.ClientError, TimeoutError, ConnectionError)
 
 
@@ -138,7 +142,13 @@ class Connection:
     ) -> aiohttp.ClientResponse:
         begun = time.monotonic()
         while True:
-            sent = await self.authorizer.header(scopes)
+            try:
+                sent = await self.authorizer.header(scopes)
+            except SampanError:
+                # The way in that was learned earlier leads nowhere: the registry may have another by now.
+                if not self.authorizer.forget(begun):
+                    raise
+                continue
             fields = {**headers, "Authorization": sent} if sent else dict(headers)
             reply = await self._send(method, self.url(place), what, fields, body)
             if reply.status in accept:
@@ -166,6 +176,8 @@ class Connection:
         except (aiohttp.InvalidURL, aiohttp.TooManyRedirects) as error:
             raise Upstream(f"{what}: {_words(error)}") from None
         except _FAILURES as error:
+            if isinstance(error, aiohttp.ClientConnectorError):
+                what = f'Get "{self.endpoint.base}/v2/"'  # where docker knocks before it asks for anything
             kind = Unreachable if _is_nowhere(error) else Broken
             raise kind(f"{what}: {_words(error)}") from None
 
@@ -207,7 +219,8 @@ class Connection:
             async with self._session.request(method, realm, headers=headers, proxy=proxy, **more) as reply:
                 body = await _up_to(reply, _ERROR_LIMIT)
         except _FAILURES as error:
-            raise Broken(f"asking {realm} for a token: {_words(error)}") from None
+            kind = Unreachable if _is_nowhere(error) else Broken
+            raise kind(f'Get "{realm}": {_words(error)}') from None
         if reply.status in (400, 401, 403):
             raise refused(reply.status, "; ".join(str(answer) for answer in answers_of(body)))
         if reply.status != 200:
@@ -271,6 +284,28 @@ def _is_nowhere(error: BaseException) -> bool:
 
 
 def _words(error: BaseException) -> str:
+    """What failed, in the words that docker's users know."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"tls: failed to verify certificate: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"dial tcp: lookup {error.host}: {_dns_words(error.os_error)}"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
+        return f"dial tcp {_address(error)}: connect: {_os_words(error.os_error)}"
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return "dial tcp: i/o timeout"
     return str(error) or type(error).__name__
+
+
+def _dns_words(error: OSError) -> str:
+    return "no such host" if error.errno == socket.EAI_NONAME else (error.strerror or str(error)).lower()
+
+
+def _os_words(error: OSError) -> str:
+    return os.strerror(error.errno).lower() if error.errno else str(error)
+
+
+def _address(error: aiohttp.ClientConnectorError) -> str:
+    """Host and port, the host as the address that was tried where it is told."""
+    tried = _TRIED.search(str(error.os_error))
+    host, port = (tried[1], tried[2]) if tried else (error.host, error.port)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -38,7 +38,7 @@ _WORDS = {
 _TEXT_LIMIT = 300
 
 
-class Broken(Unavailable):
+class Broken(Upstream):
     """A connection failed or broke: the same may work when it is tried again. `wait` is what the server asked for."""
 
     def __init__(self, message: str, wait: float | None = None) -> None:

@@ -50,7 +50,8 @@ class Update:
 
 def plan_update(host: HostConfig, request: UpdateRequest, facts: HostFacts, container_id: str) -> Update:
     """Raises InvalidArgument for a value that can't be, Conflict for one that contradicts what is set already."""
-    check_restart_policy(request.restart_policy)
+    if request.restart_policy.name:  # without one its count means nothing, whatever it is
+        check_restart_policy(request.restart_policy)
     warnings = list(limits.check(_with_memory(request, host), facts))
     changes = _changes(limits.drop_unsupported(request, facts))
     if reason := _contradiction(host, request, changes):

@@ -203,7 +203,8 @@ def check_restart_policy(policy: RestartPolicy) -> None:
             "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
         )
     if policy.maximum_retry_count and policy.name != "on-failure":
-        raise InvalidArgument("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+        also = " and cannot be negative" if policy.maximum_retry_count < 0 else ""
+        raise InvalidArgument(f"invalid restart policy: maximum retry count can only be used with 'on-failure'{also}")
     if policy.maximum_retry_count < 0:
         raise InvalidArgument("invalid restart policy: maximum retry count cannot be negative")
 
