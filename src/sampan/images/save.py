@@ -46,9 +46,10 @@ class Wanted:
 
 @dataclass
 class Plan:
-    """Everything that the archive will have."""
+    """Everything that the archive will have; an image's configuration is as old in it as the image."""
 
     blobs: dict[Digest, int] = field(default_factory=dict)
+    times: dict[Digest, int] = field(default_factory=dict)
     index: list[Descriptor] = field(default_factory=list)
     items: list[dict[str, Any]] = field(default_factory=list)
     repositories: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -100,6 +101,7 @@ def plan(wanted: Sequence[Wanted], content: ContentStore) -> Plan:
     made = Plan()
     for one in wanted:
         for image in one.platforms:
+            made.times[image.id] = max(0, image.created)
             _add_blobs(made, _documents_of(image, content), content)
         _add_index(made, one.target, content)
         made.items.append(_item(one, content))
@@ -117,7 +119,8 @@ def written(made: Plan, content: ContentStore) -> Iterator[bytes]:
     for folder in ("blobs", *sorted({f"blobs/{digest.partition(':')[0]}" for digest in made.blobs})):
         yield tarwrite.head(Entry(folder, Kind.DIRECTORY, 0o755, 0, 0, 0, 0))
     for digest, size in sorted(made.blobs.items()):
-        yield tarwrite.head(Entry("blobs/" + digest.replace(":", "/"), Kind.FILE, 0o644, 0, 0, size, 0))
+        time = made.times.get(digest, 0)
+        yield tarwrite.head(Entry("blobs/" + digest.replace(":", "/"), Kind.FILE, 0o644, 0, 0, size, time))
         with content.open(digest) as file:
             while chunk := file.read(_CHUNK):
                 yield chunk

@@ -47,6 +47,8 @@ def select(
 def prunable(images: Sequence[Image], filters: Filters, hidden: Set[str]) -> list[Image]:
     """The images that a prune may remove, apart from those in use. Raises InvalidArgument."""
     refuse_unknown(filters, _PRUNE_FILTERS)
+    if len(filters.get("until", ())) > 1:
+        raise InvalidArgument("more than one until filter specified")
     dangling, latest = boolean(filters, "dangling") is not False, until(filters)
     unwanted = filters.get("label!", ())
     parents = {image.parent for image in images}
@@ -74,10 +76,7 @@ def boolean(filters: Filters, name: str) -> bool | None:
 
 def until(filters: Filters) -> float:
     """The end of the time that `until` leaves, nanoseconds since the epoch; infinity where it was not given."""
-    values = list(filters.get("until", ()))
-    if len(values) > 1:
-        raise InvalidArgument("more than one until filter specified")
-    return codec.parse_time(values[0]) if values else _ALWAYS
+    return min(map(codec.parse_time, filters.get("until", ())), default=_ALWAYS)
 
 
 def has_labels(image: Image, wanted: Sequence[str]) -> bool:

@@ -177,6 +177,8 @@ class Images(Library):
         """A tar of a root file system becomes an image; docker's one line. Raises InvalidArgument."""
         name = tag_reference(repository, tag) if repository else None
         wanted = Platform.parse(platform) if platform else Platform.host()
+        if wanted.os != Platform.host().os:
+            raise InvalidArgument("operating system is not supported")
         request = ImportRequest(apply_changes(RunConfig(), changes), wanted, message)
         inlet = Inlet(read)
         async with pumping(inlet):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from sampan.errors import InvalidArgument
 
 __all__ = ["Platform"]
 
+_SYSTEM = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)(?:\+[A-Za-z0-9_.%-]+)*\))?")
 _PART = re.compile(r"[A-Za-z0-9_.-]+")
 _ARCHITECTURES = {
     "x86_64": "amd64",
@@ -53,16 +55,26 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """`os`, `architecture`, `os/architecture` or with a variant. Raises InvalidArgument."""
-        parts = text.split("/")
-        if len(parts) > 3 or not all(_PART.fullmatch(part) for part in parts):
+        """`os[(version)]`, `architecture`, `os/architecture` or with a variant. Raises InvalidArgument."""
+        system, *parts = text.split("/")
+        if len(parts) > 2:
             raise InvalidArgument(f'"{text}": cannot parse platform specifier: it is written os/architecture[/variant]')
-        if len(parts) > 1:
-            return cls.of(*parts)
+        named = _SYSTEM.fullmatch(system)
+        if named is None:
+            raise InvalidArgument(f'"{system}" is an invalid OS component of "{text}": it is written os or os(version)')
+        for part in parts:
+            if not _PART.fullmatch(part):
+                raise InvalidArgument(
+                    f'"{part}" is an invalid component of "{text}": it may have letters, digits, dots and dashes'
+                )
+        name, version = named[1], unquote(named[2] or "")
+        if parts:
+            architecture, variant = (*parts, "")[:2]
+            return cls.of(name, architecture, variant, version)
         host = cls.host()
-        if parts[0].lower() in ("linux", "windows", "darwin", "macos", "freebsd"):
-            return cls.of(parts[0], host.architecture, host.variant)
-        alone = cls.of(host.os, parts[0])
+        if name.lower() in ("linux", "windows", "darwin", "macos", "freebsd"):
+            return cls.of(name, host.architecture, host.variant, version)
+        alone = cls.of(host.os, system)
         if alone.architecture not in _KNOWN_ARCHITECTURES:
             raise InvalidArgument(f'"{text}": unknown operating system or architecture: invalid argument')
         return alone

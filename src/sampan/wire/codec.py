@@ -145,7 +145,57 @@ def _malformed(data: bytes, error: msgspec.DecodeError) -> InvalidArgument:
         return InvalidArgument("unexpected content after JSON")
     if "truncated" in words:
         return InvalidArgument("invalid JSON: unexpected EOF")
-    return InvalidArgument(f"invalid JSON: {words}")
+    return InvalidArgument(f"invalid JSON: {_complaint(data, words)}")
+
+
+_LITERALS = (b"true", b"false", b"null")
+# What msgspec says of a place in a document, how far it has read on by then, and what Go says of the same place.
+_COMPLAINTS = {
+    "object keys must be strings": (0, "looking for beginning of object key string"),
+    "trailing comma in object": (0, "looking for beginning of object key string"),
+    "trailing comma in array": (0, "looking for beginning of value"),
+    "expected ':'": (0, "after object key"),
+    "expected ',' or '}'": (0, "after object key:value pair"),
+    "expected ',' or ']'": (0, "after array element"),
+    "invalid number": (0, "in numeric literal"),
+    "invalid escape character in string": (1, "in string escape code"),
+    "invalid character in unicode escape": (1, "in \\u hexadecimal character escape"),
+    "invalid character": (0, "looking for beginning of value"),
+}
+_COMPLAINT = re.compile(r"JSON is malformed: (.*) \(byte (\d+)\)")
+
+
+def _complaint(data: bytes, words: str) -> str:
+    """What is wrong with malformed JSON, in Go's words, which clients know: `invalid character 'x' after ...`."""
+    match = _COMPLAINT.fullmatch(words)
+    if not match or match[1] not in _COMPLAINTS:
+        return words
+    beyond, where = _COMPLAINTS[match[1]]
+    place = int(match[2]) - beyond
+    if match[1] == "invalid character":
+        place, where = _misspelt(data, place) or (place, "in string literal" if _is_control(data, place) else where)
+    return f"invalid character {_quoted(data[place:])} {where}"
+
+
+def _misspelt(data: bytes, end: int) -> tuple[int, str] | None:
+    """Where a literal that was read as far as `end` goes wrong, and how; None where there is none."""
+    for literal in _LITERALS:
+        start = end - len(literal)
+        wrong = next((i for i, byte in enumerate(literal) if data[start + i] != byte), 0) if start >= 0 else 0
+        if wrong:
+            return start + wrong, f"in literal {literal.decode()} (expecting '{chr(literal[wrong])}')"
+    return None
+
+
+def _is_control(data: bytes, place: int) -> bool:
+    return data[place : place + 1] < b" " and data[place : place + 1] != b"" and place > 0
+
+
+def _quoted(rest: bytes) -> str:
+    character = rest[:4].decode("utf-8", "ignore")[:1]
+    if not character:
+        return f"'\\x{rest[0]:02x}'" if rest else "''"
+    return {"'": "'\\''", '"': "'\"'"}.get(character) or repr(character)
 
 
 def _not_unicode(error: UnicodeDecodeError) -> InvalidArgument:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Protocol
 
@@ -136,13 +137,13 @@ def terminal_size(call: Call) -> tuple[int, int]:
 
 
 def _characters(call: Call, key: str, word: str) -> int:
-    try:
-        found = call.number(key, 0, 2**32 - 1)
-    except InvalidArgument:
-        found = None
-    if found is None:
-        raise InvalidArgument(f'invalid resize {word} "{call.text(key)}": use a whole number of characters')
-    return found
+    text = call.text(key)
+    if not re.fullmatch(r"-?\d+", text, re.ASCII):
+        raise InvalidArgument(f'invalid resize {word} "{text}": invalid syntax')
+    digits = text.lstrip("0") or "0"
+    if digits[0] == "-" or len(digits) > 10 or int(digits) >= 2**32:
+        raise InvalidArgument(f'invalid resize {word} "{text}": value out of range')
+    return int(digits)
 
 
 async def wait(containers: ContainerBackend, call: Call) -> Response:

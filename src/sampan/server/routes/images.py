@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Protocol
 
+from sampan.errors import InvalidArgument
 from sampan.http import Response
 from sampan.oci.platform import Platform
 from sampan.server.call import Call
@@ -88,15 +89,23 @@ async def remove(images: ImageBackend, call: Call) -> Response:
 async def save(images: ImageBackend, call: Call) -> Response:
     """ImageGet and ImageGetAll."""
     refs = [call["name"]] if "name" in call.params else call.texts("names")
-    platforms = json_platforms(call, "platform") if call.version >= (1, 48) else []
+    platforms = _one_platform(call)
     return stream_reply(await images.save(refs, platforms), TAR)
 
 
 async def load(images: ImageBackend, call: Call) -> Response:
     """ImageLoad."""
-    platforms = json_platforms(call, "platform") if call.version >= (1, 48) else []
+    platforms = _one_platform(call)
     quiet = call.flag("quiet", default=True)
     return await progress_reply(images.load(aiter(call.request.body), quiet, platforms))
+
+
+def _one_platform(call: Call) -> list[Platform]:
+    """The platform to save or load, if it is named. Raises InvalidArgument for several."""
+    platforms = json_platforms(call, "platform") if call.version >= (1, 48) else []
+    if len(platforms) > 1:
+        raise InvalidArgument("multiple platform parameters not supported")
+    return platforms
 
 
 async def prune(images: ImageBackend, call: Call) -> Response:
