@@ -202,6 +202,35 @@ async def test_views_of_layers_can_not_be_written(body, chain):
             os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=root)
 
 
+async def test_readers_see_the_changes_and_can_be_many(body, chain):
+    await body.store.prepare("c", chain)
+    with body.store.view("c") as root:
+        with os.fdopen(os.open("new", os.O_CREAT | os.O_WRONLY, dir_fd=root), "w") as file:
+            file.write("mine")
+        os.unlink("a", dir_fd=root)
+    with body.store.view_reading("c") as root, body.store.view_reading("c") as other:
+        assert (text(root, "new"), text(other, "new"), text(root, "b")) == ("mine", "mine", "two")
+        assert "a" not in os.listdir(root)
+        with pytest.raises(OSError, match="Read-only"):
+            os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=root)
+    with body.store.view_changes("c") as changes:
+        assert sorted(os.listdir(changes)) == ["a", "new"]
+
+
+async def test_what_is_looked_into_is_swept_afterwards(body, chain):
+    await body.store.prepare("c", chain)
+    body.database.write_blocking(lambda rows: rows.execute("DELETE FROM images"))
+    with body.store.view_reading("c") as root:
+        with body.store.view_layers(chain[-1]):
+            await body.store.remove("c")
+            assert body.store.layers() == []
+        with pytest.raises(NotFound), body.store.view_reading("c"):
+            pass
+        assert len(body.folders()) == 4
+        assert (text(root, "a"), text(root, "b")) == ("one", "two")
+    assert body.folders() == []
+
+
 async def test_a_view_can_be_attached_where_nobody_sees_it(body, chain, tmp_path):
     await body.store.prepare("c", chain)
     place = tmp_path / "place"

@@ -185,12 +185,24 @@ class TestIn:
         (tmp_path / "script").write_text("#!/bin/sh\necho from outside\n")
         (tmp_path / "script").chmod(0o755)
         docker.ok("create", "--name", "fresh", "--net", "none", "-v", "/data", "busybox", "/script")
+        docker.ok("cp", "fresh:/data", str(tmp_path))
+        assert list((tmp_path / "data").iterdir()) == []
         docker.ok("cp", str(tmp_path / "script"), "fresh:/script")
         docker.ok("cp", str(tmp_path / "script"), "fresh:/data/copy")
         assert docker.ok("start", "-a", "fresh") == "from outside"
 
 
 class TestDiffAndExport:
+    def test_readers_are_not_disturbed_by_a_removal(self, api, docker):
+        docker.ok("create", "--name", "leaving", "--net", "none", "busybox", "true")
+        export = api.stream(api.begin("GET", "/containers/leaving/export"))
+        first = next(export)
+        docker.ok("rm", "leaving")
+        names = tarfile.open(fileobj=io.BytesIO(first + b"".join(export))).getnames()
+        assert {"bin/busybox", "etc/passwd", "tmp"} <= set(names)
+        for path in ("export", "changes", "archive?path=/etc"):
+            assert api.get(f"/containers/leaving/{path}").status == 404
+
     def test_changes(self, docker, box):
         lines = set(docker.ok("diff", "box").splitlines())
         assert {"A /w", "A /w/sub/deep/x", "D /etc/group", "C /etc", "C /home", "A /filled"} <= lines

@@ -100,7 +100,7 @@ class Daemon:
         self.volumes = Volumes(self.database, self.paths, self.events.emit, self._containers_of_volume)
         self.networks = Networks(self.database, config, self.table)
         self.monitor = MonitorClient(self.run, self._process_exited, self._runtime_deleted)
-        self.rootfs = Rootfs(self.snapshots.view, self.snapshots.upper)
+        self.rootfs = Rootfs(self.snapshots.view, self.snapshots.view_reading, self.snapshots.upper)
         self.links = Links(self.table, self._bridge_address)
         self.launcher = Launcher(
             self.monitor,
@@ -152,7 +152,7 @@ class Daemon:
             ),
             archives=Archives(
                 self.table,
-                Roots(self.snapshots.view, self.paths, self.run),
+                Roots(self.snapshots.view, self.snapshots.view_reading, self.paths, self.run),
                 self.images.changes,
                 self._container_event,
             ),

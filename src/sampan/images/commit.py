@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from sampan import __version__
@@ -63,17 +63,16 @@ def adopt(request: ImportRequest, more: More, maker: Maker, lease: Lease) -> New
 
 
 def commit(
-    request: CommitRequest, base: Image, layers: Sequence[Descriptor], upper: str, maker: Maker, lease: Lease
+    request: CommitRequest, base: Image, layers: Sequence[Descriptor], upper: int, maker: Maker, lease: Lease
 ) -> NewImage:
-    """The image `base` (with its manifest's `layers`) and one layer more, unless nothing was changed. Blocks."""
+    """The image `base` (with its manifest's `layers`) and one layer more, unless nothing was changed. Blocks.
+
+    `upper` is the descriptor of the directory with the changes.
+    """
     below = [StoredLayer(layer, Digest(diff)) for layer, diff in zip(layers, base.config.diff_ids, strict=True)]
     lease.keep(*(layer.digest for layer in layers), *base.chain_ids)
-    root = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        chunks = pack(root, overlay=True)
+    with closing(pack(upper, overlay=True)) as chunks:
         layer = maker.store_layer(lambda: next((chunk for chunk in chunks if chunk), b""), lease)
-    finally:
-        os.close(root)
     empty = layer.diff_id == _EMPTY_TAR
     if empty:
         maker.forget(layer)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -204,12 +203,8 @@ class Images(Library):
 
     def changes(self, key: str) -> Sequence[Change]:
         """What a container changed in its root. Blocks: call it in a thread."""
-        upper = os.open(self.snapshots.upper(key), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            with self.snapshots.view_beginning(key) as lower:
-                return changes(upper, lower)
-        finally:
-            os.close(upper)
+        with self.snapshots.view_changes(key) as upper, self.snapshots.view_beginning(key) as lower:
+            return changes(upper, lower)
 
     async def prune(self, filters: Filters | None = None) -> PruneReport:
         """Remove images that no container uses: untagged ones, or with `dangling=false` all. Raises InvalidArgument."""
@@ -271,8 +266,7 @@ class Images(Library):
         self._events.emit("image", action, actor or image.id, {**(image.config.run.labels or {}), "name": name})
 
     def _commit(self, request: CommitRequest, base: Image, name: Reference | None) -> NewImage:
-        with self._work() as lease:
-            upper = str(self.snapshots.upper(request.key))
+        with self._work() as lease, self.snapshots.view_changes(request.key) as upper:
             image = commit(request, base, self.manifest(base).layers, upper, self.maker, lease)
             self.registrar.register([image], image, image.manifest, [name] if name else [], tagged=name is not None)
         if image.top == base.top:

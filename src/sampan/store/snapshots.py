@@ -15,11 +15,13 @@ init snapshot, made once: the mount points that must be there (sampan.store.init
 Layers are not fsynced. Their rows carry the id of the boot that wrote them until `settle` has run; after an unclean
 boot `recover` forgets those, and they are made again from their blobs.
 
+Whoever looks into a snapshot holds its bytes: what is removed meanwhile is swept when the last look ends.
+
 Worked use:
 
     await snapshots.prepare("c1", image.chain_ids)
     overlay = snapshots.mounts("c1")                for the monitor: it mounts overlay.data in overlay.folder
-    with snapshots.view("c1") as root:              a directory's descriptor; the container must not run
+    with snapshots.view_reading("c1") as root:      a directory's descriptor; the container must not run
         os.listdir(root)
     await snapshots.remove("c1")
 """
@@ -30,9 +32,10 @@ import os
 import secrets
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,6 +86,9 @@ class Snapshots:
         self._boot = boot or boot_id()
         self._sweeper = ThreadPoolExecutor(1, "sweeper")
         self._init_lock = threading.Lock()
+        self._views_lock = threading.Lock()
+        self._viewed: Counter[int] = Counter()
+        self._removed: set[int] = set()
         (folder / "empty").mkdir(parents=True, exist_ok=True)
 
     # Layers
@@ -201,24 +207,55 @@ class Snapshots:
     def view(self, key: str) -> Iterator[int]:
         """The descriptor of an active snapshot's root, for reading and writing while its container does not run.
 
-        It is a mount that is attached nowhere and ends with the block.
+        It is a mount that is attached nowhere and ends with the block. There must be no other of this snapshot.
+        Raises NotFound.
         """
-        with detached(self.mounts(key)) as root:
+        with self._held(key) as chain, detached(self._overlay(chain[1:], chain[0])) as root:
             yield root
 
     @contextmanager
+    def view_reading(self, key: str) -> Iterator[int]:
+        """The same, read-only: its changes are one more layer, so that there may be any number."""
+        with self._held(key) as chain, detached(self._overlay(chain, None)) as root:
+            yield root
+
+    @contextmanager
+    def view_changes(self, key: str) -> Iterator[int]:
+        """The descriptor of the directory with what was changed in an active snapshot. Raises NotFound."""
+        with self._held(key) as chain:
+            root = os.open(self._fs(chain[0]), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                yield root
+            finally:
+                os.close(root)
+
+    @contextmanager
     def view_beginning(self, key: str) -> Iterator[int]:
-        """The same, read-only, as it was when the container was made: what a diff compares with."""
-        identities = self._database.read(lambda rows: ancestry(rows, key))
-        with detached(self._overlay(identities[1:], None)) as root:
+        """Its root, read-only, as it was when the container was made: what a diff compares with. Raises NotFound."""
+        with self._held(key) as chain, detached(self._overlay(chain[1:], None)) as root:
             yield root
 
     @contextmanager
     def view_layers(self, top: Digest | None) -> Iterator[int]:
-        """The same, read-only, of an image's layers."""
-        identities = self._database.read(lambda rows: ancestry(rows, top)) if top else []
-        with detached(self._overlay(identities, None)) as root:
+        """The same, read-only, of an image's layers. Raises NotFound."""
+        with self._held(top) as chain, detached(self._overlay(chain, None)) as root:
             yield root
+
+    @contextmanager
+    def _held(self, key: str | None) -> Iterator[list[int]]:
+        """A snapshot and all below it, topmost first, whose bytes stay for the block. Raises NotFound."""
+        with self._views_lock:
+            chain = self._database.read(lambda rows: ancestry(rows, key)) if key else []
+            self._viewed.update(chain)
+        try:
+            yield chain
+        finally:
+            with self._views_lock:
+                self._viewed -= Counter(chain)
+                gone = {identity for identity in chain if identity in self._removed and identity not in self._viewed}
+                self._removed -= gone
+            for identity in gone:
+                self._sweep(identity)
 
     # Life
 
@@ -284,7 +321,12 @@ class Snapshots:
         return Layer(identity, Digest(key), Digest(diff or ""), size, self._fs(identity))
 
     def _sweep(self, identity: int) -> None:
-        self._sweeper.submit(sweep_tree, self.folder / str(identity))
+        with self._views_lock:
+            if identity in self._viewed:
+                self._removed.add(identity)
+                return
+        with suppress(RuntimeError):  # the sweeper has stopped: the next start sweeps
+            self._sweeper.submit(sweep_tree, self.folder / str(identity))
 
     def _overlay(self, lower: Sequence[int], upper: int | None) -> OverlayMount:
         below = tuple(f"{identity}/fs" for identity in lower)

@@ -65,7 +65,7 @@ class Archives:
             return await asyncio.to_thread(self._stat, container.record, ref, path)
 
     def _stat(self, record: ContainerRecord, ref: str, path: str) -> PathStat:
-        with _finding(ref, path), self._roots.whole(record) as root, located(root, path) as place:
+        with _finding(ref, path), self._roots.to_read(record) as root, located(root, path) as place:
             return stat_of(root, place)
 
     async def archive_get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
@@ -78,7 +78,7 @@ class Archives:
 
     def _open_archive(self, record: ContainerRecord, ref: str, path: str) -> tuple[PathStat, Pieces]:
         with ExitStack() as stack, _finding(ref, path):
-            root = stack.enter_context(self._roots.whole(record))
+            root = stack.enter_context(self._roots.to_read(record))
             place = stack.enter_context(located(root, path))
             stat = stat_of(root, place)
             chunks = stack.enter_context(closing(pack_one(place.parent, place.name, place.shown)))
@@ -106,7 +106,7 @@ class Archives:
         inlet = Inlet(lambda _: anext(body, b""))
 
         def work() -> None:
-            with _finding(ref, path), self._roots.whole(record) as root:
+            with _finding(ref, path), self._roots.to_write(record) as root:
                 owner = _owner(record.config.user, root) if as_user and record.config.user else None
                 with _extraction_point(root, path) as folder:
                     archive = TarReader(ByteSource(decompressed(inlet.more)))

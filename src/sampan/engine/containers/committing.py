@@ -62,7 +62,8 @@ class Committing:
         name = Reference.parse(f"{repo}:{tag}" if tag else repo).with_default_tag().familiar if repo else ""
         request = CommitRequest(container.id, run, author, comment, " ".join(record.config.cmd or ()))
         async with self._standing_still(container, pause):
-            identity = await self._images.commit(request, record.image_id, repo, tag)
+            with self._table.standing(container, ref):
+                identity = await self._images.commit(request, record.image_id, repo, tag)
             self._emit(container, "commit", {"comment": comment, "imageID": identity, "imageRef": name})
         return CommitResponse(id=identity)
 

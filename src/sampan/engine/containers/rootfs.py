@@ -27,11 +27,18 @@ _COPY_CHUNK = 1 << 20
 class Rootfs:
     """Views of containers' roots; what only depends on the image is remembered.
 
-    `view(key)` gives the descriptor of a mount that is attached nowhere, `upper(key)` the folder with the changes.
+    `view(key)` and `reading(key)` give the descriptor of a mount that is attached nowhere, `upper(key)` the folder with
+    the changes.
     """
 
-    def __init__(self, view: Callable[[str], AbstractContextManager[int]], upper: Callable[[str], Path]) -> None:
+    def __init__(
+        self,
+        view: Callable[[str], AbstractContextManager[int]],
+        reading: Callable[[str], AbstractContextManager[int]],
+        upper: Callable[[str], Path],
+    ) -> None:
         self.view = view
+        self._reading = reading
         self._upper = upper
         self._files: dict[str, tuple[str, str]] = {}
         self._directories: dict[tuple[str, str], bool] = {}
@@ -56,7 +63,7 @@ class Rootfs:
         return found
 
     def _read_user_files(self, key: str) -> tuple[str, str]:
-        with self.view(key) as root:
+        with self._reading(key) as root:
             return read_text(root, "/etc/passwd"), read_text(root, "/etc/group")
 
     async def image_has_directory(self, image_id: str, key: str, path: str) -> bool:
@@ -71,7 +78,7 @@ class Rootfs:
         return found
 
     def _is_directory(self, key: str, path: str) -> bool:
-        with self.view(key) as root:
+        with self._reading(key) as root:
             try:
                 os.close(syscalls.openat2(root, path, os.O_PATH | os.O_DIRECTORY, 0, syscalls.RESOLVE_IN_ROOT))
             except OSError:
