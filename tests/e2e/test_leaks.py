@@ -1,20 +1,25 @@
-"""Many lives of containers leave memory, descriptors, mounts and files as they were."""
+"""Many lives of containers leave memory, descriptors, mounts, files and the database as they were."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import sqlite3
+from contextlib import closing
 
 import pytest
 
 from rig import leaks, storm
+from rig.flatness import weigh
 
 pytestmark = pytest.mark.root
+SPARE_PAGES = 32
+"""Free pages that removals which come late may have left."""
 
 
-def resident_megabytes(pid):
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+def pages(engine):
+    """The pages of the database: all of them, and those in use."""
+    with closing(sqlite3.connect(f"file:{engine.data}/sampan.db?mode=ro", uri=True, timeout=30)) as rows:
+        count, free = (rows.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
+    return count, count - free
 
 
 def cycle(client):
@@ -30,13 +35,18 @@ def test_many_cycles(fresh_sampand, long_run):
         for _ in range(100):
             cycle(client)
         assert not leaks.settled(engine)
-        before = resident_megabytes(engine.pid), leaks.descriptors(engine.pid)
-        for _ in range(10_000 if long_run else 200):
+        before, stored = weigh(engine.pid), pages(engine)
+        for number in range(10_000 if long_run else 200):
             cycle(client)
+            if number % 1000 == 999:
+                print(f"{number + 1} cycles: {weigh(engine.pid)}, {pages(engine)} pages", flush=True)
         assert not leaks.settled(engine)
-        after = resident_megabytes(engine.pid), leaks.descriptors(engine.pid)
-        assert after[0] < before[0] + 5, f"memory grew from {before[0]:.1f} to {after[0]:.1f} MB"
-        assert after[1] <= before[1] + 5, f"descriptors grew from {before[1]} to {after[1]}"
+        after = weigh(engine.pid)
+        assert after.megabytes < before.megabytes + 5, f"memory grew from {before} to {after}"
+        assert after.descriptors <= before.descriptors + 5, f"descriptors grew from {before} to {after}"
+        count, used = pages(engine)
+        assert count <= stored[0] + SPARE_PAGES, f"the database grew from {stored[0]} to {count} pages"
+        assert used <= stored[1] + 2, f"the pages in use grew from {stored[1]} to {used}"
 
 
 def vanish(engine, client):
