@@ -210,7 +210,11 @@ def put_manifest(server: Server, tag: str, entries: list[dict[str, object]], rep
 
 
 def pull(server: Server) -> float:
-    """Seconds that crane takes for an image of ten layers."""
+    """Seconds that crane takes for an image of ten layers, the median of five."""
+    return statistics.median(pull_once(server) for _ in range(5))
+
+
+def pull_once(server: Server) -> float:
     begun = time.perf_counter()
     command = [str(peer_binary("crane")), "pull", "--insecure", "--format", "oci", f"127.0.0.1:{server.port}/bench:ten"]
     subprocess.run([*command, str(server.folder / "pulled")], check=True, capture_output=True)
