@@ -12,10 +12,10 @@ import socket
 import sys
 from pathlib import Path
 
-from sampan.errors import InvalidArgument
 from sampan.http import HttpServer, Request, Response, Upgrade
 from sampan.server.call import Call
 from sampan.server.errors import error_reply, message_reply
+from sampan.server.nul import refuse_in_target
 from sampan.server.table import RouteTable
 from sampan.server.versions import NEWEST, OLDEST, Version, format_version, parse_version
 
@@ -75,7 +75,7 @@ class ApiServer:
         if version < route.min_version:
             return message_reply(404, "page not found")
         try:
-            _check_text(request)
+            refuse_in_target(request)
             reply = await route.handler(Call(request, route.operation_id or route.pattern, version, params))
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
@@ -119,12 +119,6 @@ def _location(request: Request, path: str) -> str:
     from urllib.parse import quote
 
     return quote(path, safe="/:@!$&'()*+,;=~") + (f"?{request.raw_query}" if request.raw_query else "")
-
-
-def _check_text(request: Request) -> None:
-    """A NUL is in no name, path or value."""
-    if "\0" in request.path or any("\0" in key or "\0" in value for key, value in request.query):
-        raise InvalidArgument("the path or the query has a NUL character in it")
 
 
 def _is_cancelled() -> bool:

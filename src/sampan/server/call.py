@@ -9,6 +9,7 @@ from sampan.errors import InvalidArgument
 from sampan.http import Request, Response
 from sampan.server import compat
 from sampan.server.filters import Filters, parse_filters
+from sampan.server.nul import refuse_in_document
 from sampan.server.replies import json_reply
 from sampan.server.versions import NEWEST, Version
 from sampan.wire import codec
@@ -81,6 +82,7 @@ class Call:
         if body.length == 0 and empty is not None:
             return empty
         data = await body.read_all(BODY_LIMIT)
+        refuse_in_document(data, "the request's body")
         try:
             return compat.request(self.operation, self.version, codec.decode(data, kind))
         except RecursionError:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from sampan.errors import InvalidArgument
 from sampan.http import Request
+from sampan.server.nul import refuse_in_document
 from sampan.wire import codec
 from sampan.wire.distribution import AuthConfig
 
@@ -15,7 +16,9 @@ T = TypeVar("T")
 
 
 def registry_credentials(request: Request) -> AuthConfig | None:
-    """What X-Registry-Auth holds. As in dockerd, a missing, empty or unreadable one means no credentials."""
+    """What X-Registry-Auth holds. As in dockerd, a missing, empty or unreadable one means no credentials.
+
+    Raises InvalidArgument for a NUL in them."""
     found = _document(request.headers.get("x-registry-auth"), AuthConfig)
     return None if found == AuthConfig() else found
 
@@ -29,7 +32,11 @@ def _document(text: str | None, kind: type[T]) -> T | None:
     if not text:
         return None
     try:
-        padded = text + "=" * (-len(text) % 4)
-        return codec.decode(base64.b64decode(padded, altchars=b"-_", validate=True), kind)
-    except (binascii.Error, ValueError, InvalidArgument, RecursionError):
+        document = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    refuse_in_document(document, "the credentials")
+    try:
+        return codec.decode(document, kind)
+    except (InvalidArgument, RecursionError):
         return None

@@ -104,6 +104,7 @@ class Creator:
         warnings = self._check(request)
         image = self.images.resolve(config.image, platform)
         merged = merge_image(config, image.config.run)
+        _refuse_nul(merged)
         container_id = names.new_id()
         record = self._record(container_id, merged, host, networking, image, config.image)
         wanted = wanted_mounts(merged, record.host_config, self._inherited(host))
@@ -123,8 +124,6 @@ class Creator:
     def _check(self, request: CreateRequest) -> list[str]:
         if request == CreateRequest():
             raise InvalidArgument("config cannot be empty in order to create a container")
-        if b"\\u0000" in msgspec.json.encode(request):
-            raise InvalidArgument("invalid request: a NUL byte can stand in no argument, variable, name or path")
         if request.stop_signal:
             parse_signal(request.stop_signal)
         return self.validate(request)
@@ -262,6 +261,14 @@ class Creator:
                 with _part(point.source, record.subpaths.get(point.destination, ".")) as source:
                     if source and stat.S_ISDIR(os.stat(source).st_mode):
                         copy_into_volume(root, point.destination, source)
+
+
+def _refuse_nul(config: ContainerConfig) -> None:
+    """No request has a NUL, but an image may."""
+    lists = (config.env, config.cmd, config.entrypoint)
+    texts = [config.working_dir, config.user, *(text for texts in lists for text in texts or ())]
+    if any("\0" in text for text in texts):
+        raise InvalidArgument(f"the image {config.image} has a NUL character in its configuration")
 
 
 @contextmanager
