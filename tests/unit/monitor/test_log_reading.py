@@ -52,6 +52,25 @@ def test_rotated_and_compressed_files_are_read_in_order(tmp_path, driver):
 
 
 @DRIVERS
+@pytest.mark.parametrize("tail", [None, 0, 1, 2])
+def test_what_comes_after_the_question_is_for_followers_only(tmp_path, driver, tail):
+    log = tmp_path / "log"
+    write(log, driver, (1, b"a\n", 1), (1, b"b\n", 2))
+    before = b"a\nb\n"[4 - 2 * (2 if tail is None else tail) :]
+    for follow, after in ((False, b""), (True, b"c\n")):
+        reader = LogReader(log, driver, LogQuery(raw=True, tail=tail, follow=follow))
+        whole = log.read_bytes()
+        write(tmp_path / "more", driver, (1, b"c\n", 3))
+        with log.open("ab") as file:
+            file.write((tmp_path / "more").read_bytes())
+        parts = list(iter(reader.read, None))
+        reader.close()
+        assert b"".join(parts) == before + after
+        log.write_bytes(whole)
+        (tmp_path / "more").unlink()
+
+
+@DRIVERS
 def test_streams_and_frames(tmp_path, driver):
     log = tmp_path / "log"
     write(log, driver, (1, b"a\n\nb\n", 1), (2, b"c\n", 3), (1, b"d", 4))

@@ -144,7 +144,7 @@ def test_a_reader_finds_its_place_again_after_compression(tmp_path):
     path = tmp_path / "log"
     log = LogFile(options(path, compress=True, max_file=8), Compressor(at_once=True))
     fill(log, 0, 1)
-    reader = LogReader(path, "json-file", LogQuery(raw=True))
+    reader = LogReader(path, "json-file", LogQuery(raw=True, follow=True))
     seen = bytearray()
     for number in range(1, 60):
         fill(log, number, 1)

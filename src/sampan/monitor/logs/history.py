@@ -28,16 +28,26 @@ _OVERHEAD = LOCAL_HEADER.size + LOCAL_TRAILER.size
 
 @dataclass
 class LogPart:
-    """One open file of a log. `origin` tells of which plain file (inode, mtime in ns) a compressed one was made."""
+    """One open file of a log. `origin` tells of which plain file (inode, mtime in ns) a compressed one was made.
+
+    What is behind `limit` came after the log was asked for.
+    """
 
     file: IO[bytes]
     descriptor: int
     origin: tuple[int, int] | None = None
     compressed: bool = False
+    limit: int | None = None
+
+    def end(self) -> int:
+        """How much of it is wanted."""
+        return self.file.seek(0, os.SEEK_END) if self.limit is None else self.limit
 
     def read(self, size: int = BLOCK) -> bytes:
         """The next bytes, none at the end; a compressed file that a power cut damaged ends where the damage begins."""
         try:
+            if self.limit is not None:
+                size = min(size, max(0, self.limit - self.file.tell()))
             return self.file.read(size)
         except _DAMAGE:
             return b""
@@ -142,7 +152,7 @@ def seek_tail(parts: list[LogPart], driver: str, lines: int) -> tuple[list[LogPa
     for position, part in enumerate(rest):
         part.file.seek(0 if position else start or 0)
     if start is None and rest:
-        end = rest[0].file.seek(0, os.SEEK_END)
+        end = rest[0].end()
         rest[0].file.seek((_end_of_json if driver == "json-file" else _end_of_local)(rest[0].file, end))
     return rest, max(0, total - lines)
 
@@ -151,7 +161,7 @@ def _records_backward(parts: list[LogPart], driver: str) -> Iterator[tuple[int, 
     for index in range(len(parts) - 1, -1, -1):
         _unpack(parts[index])
         file = parts[index].file
-        end = file.seek(0, os.SEEK_END)
+        end = parts[index].end()
         for record in _json_backward(file, end) if driver == "json-file" else _local_backward(file, end):
             yield index, record
 

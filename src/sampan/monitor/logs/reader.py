@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ class LogReader:
         self._renderer = Renderer(query)
         self._skip = 0
         self._parts = open_parts(path)
+        if self._parts and not query.follow and not self._parts[-1].compressed:
+            self._parts[-1].limit = os.fstat(self._parts[-1].descriptor).st_size
         if query.tail is not None:
             self._parts, self._skip = seek_tail(self._parts, driver, query.tail)
         self._decoder = make_decoder(driver)
