@@ -22,7 +22,7 @@ pytestmark = pytest.mark.root
 CLIENTS = 3
 NAMES = tuple(f"s{number}" for number in range(5))
 TALK = "i=0; while [ $i -lt 400 ]; do echo $i; i=$((i+1)); usleep 5000; done; exit 3"
-EXITS = {0, 1, 3, 9, 125, 126, 127, 130, 137, 143}
+EXITS = {0, 1, 3, 9, 125, 126, 127, 128, 130, 137, 143}
 """What these commands end with: their own codes, docker's, and those of the signals that are sent."""
 
 # What may be said when others work on the same container, or the daemon is away.

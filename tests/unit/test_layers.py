@@ -155,6 +155,7 @@ def test_the_rules_catch_what_they_should():
 
 @pytest.mark.timeout(660)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.timeout(600)
 def test_each_module_is_importable_alone(tmp_path):
     """An interpreter forks once for each module, so that no import can lean on an earlier one of ours.
 

@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -229,6 +230,18 @@ class Daemon:
             self.images.forget_snapshots,
         ).run()
         await self.networks.recover()
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on with other live settings, and tell of it. Raises InvalidArgument, and then nothing has changed."""
+        runtime_settings = replace(self.launcher.bundles.settings, runtimes=settings.runtimes(config))
+        self.config = config
+        self.launcher.bundles.settings = runtime_settings
+        self.containers.creator.defaults = settings.container_defaults(config, self.host)
+        self.system.facts = settings.system_facts(config, self.host, runtime_settings)
+        if self.remote is not None:
+            self.remote.reconfigure(settings.remote_settings(config))
+        attributes = settings.live_attributes(config, self.host)
+        self.events.emit("daemon", "reload", self.system.facts.id, attributes)
 
     async def stop(self) -> None:
         """Answer what is in flight, stop the containers unless they are to live on, and let go of everything."""

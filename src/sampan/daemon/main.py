@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sampan import __version__, systemd
-from sampan import config as configuration
-from sampan.config import Config
+from sampan.config import Source
+from sampan.daemon import settings
 from sampan.daemon.claim import Claim
 from sampan.daemon.instance import Daemon
 from sampan.daemonlog import set_up_logging
@@ -35,24 +35,31 @@ SOCKET_MODE = 0o660
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command `sampand`."""
     try:
-        config = configuration.load(sys.argv[1:] if arguments is None else arguments)
+        source = Source(sys.argv[1:] if arguments is None else arguments)
+        config = source.config
+        if source.validate_only:
+            settings.check(config)
+            sys.stdout.write("configuration OK\n")
+            return
         set_up_logging(config.log_level, config.log_format)
         if os.geteuid() != 0:
             raise InvalidArgument("sampand needs root: it mounts file systems and makes namespaces")
         with Claim(config):
-            asyncio.run(serve(config))
+            asyncio.run(serve(source))
     except SampanError as error:
         sys.exit(f"sampand: {error}")
 
 
-async def serve(config: Config) -> None:
-    """Run a daemon until SIGTERM or SIGINT."""
+async def serve(source: Source) -> None:
+    """Run a daemon until SIGTERM or SIGINT; at SIGHUP it reads its configuration file again."""
+    config = source.config
     _prepare_process()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     daemon = Daemon(config)
+    loop.add_signal_handler(signal.SIGHUP, reload, source, daemon)
     try:
         await daemon.recover()
         for host in config.hosts:
@@ -68,6 +75,19 @@ async def serve(config: Config) -> None:
         systemd.tell(config.environment, systemd.STOPPING)
     finally:
         await daemon.stop()
+
+
+def reload(source: Source, daemon: Daemon) -> None:
+    """Read the configuration file again. What is wrong with it is logged, and everything stays as it was."""
+    log.info("reading the configuration file %s again", source.file)
+    try:
+        waiting = source.reload(daemon.reconfigure)
+    except SampanError as error:
+        log.error("the configuration was not reloaded, the settings stay as they are: %s", error)
+        return
+    set_up_logging(source.config.log_level, source.config.log_format)
+    if waiting:
+        log.warning("these directives wait for a restart of the daemon: %s", ", ".join(waiting))
 
 
 def _prepare_process() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import uuid
 from contextlib import suppress
@@ -93,6 +94,35 @@ def system_facts(config: Config, host: HostFacts, settings: RuntimeSettings) -> 
         insecure_registries=config.insecure_registries,
         mirrors=config.registry_mirrors,
     )
+
+
+def live_attributes(config: Config, host: HostFacts) -> dict[str, str]:
+    """The settings that a reload may change, as its event tells them, in dockerd's words."""
+    runtimes = " ".join(f"{name}:{path}" for name, path in sorted(config.runtimes.items()))
+    defaults = container_defaults(config, host)
+    return {
+        "name": host.hostname,
+        "debug": json.dumps(config.debug),
+        "default-cgroupns-mode": defaults.cgroupns_mode,
+        "default-ipc-mode": defaults.ipc_mode,
+        "default-runtime": config.default_runtime,
+        "default-shm-size": str(config.default_shm_size),
+        "insecure-registries": json.dumps(config.insecure_registries, separators=(",", ":")),
+        "labels": json.dumps(config.labels, separators=(",", ":")),
+        "live-restore": json.dumps(config.live_restore),
+        "max-concurrent-downloads": str(config.max_concurrent_downloads),
+        "max-concurrent-uploads": str(config.max_concurrent_uploads),
+        "max-download-attempts": str(config.max_download_attempts),
+        "registry-mirrors": json.dumps(config.registry_mirrors, separators=(",", ":")),
+        "runtimes": runtimes,
+        "shutdown-timeout": str(config.shutdown_timeout),
+    }
+
+
+def check(config: Config) -> None:
+    """Raise InvalidArgument for what a configuration names and this machine does not have."""
+    runtimes(config)
+    seccomp_profile(config.seccomp_profile)
 
 
 def cgroup_parent(config: Config) -> str:

@@ -43,7 +43,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class SystemFacts:
-    """What /info tells that does not change while the daemon runs."""
+    """What /info tells that does not change but by a reload of the settings."""
 
     id: str
     host: HostFacts
@@ -60,9 +60,9 @@ class SystemFacts:
     mirrors: Sequence[str]
 
 
-@dataclass(frozen=True)
+@dataclass
 class System:
-    """One per daemon; `counts` and `listeners` are asked anew each time."""
+    """One per daemon; `counts` and `listeners` are asked anew each time, `facts` change when settings are reloaded."""
 
     facts: SystemFacts
     counts: Callable[[], Counts]

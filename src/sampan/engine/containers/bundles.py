@@ -76,7 +76,7 @@ class Mounts(Protocol):
     def mounts(self, key: str) -> OverlayMount: ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class Bundles:
     """Makes bundles. `table` finds the containers whose namespaces are joined."""
 

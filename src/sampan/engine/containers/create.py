@@ -79,7 +79,7 @@ _LINKABLE = ("bridge", "none")
 """Modes with the default bridge or nothing; networks of one's own know names by themselves."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Creator:
     """Makes containers. `validate` checks single values and returns warnings, `adjust` drops what those warn of."""
 

@@ -177,7 +177,7 @@ class Launcher:
         """Send a signal to the first process, once it runs its program. One that just ended is fine."""
         if number != signal.SIGKILL:
             state = container.record.state
-            runtime = self.bundles.runtime_path(container.record.host_config.runtime)
+            runtime = self.bundles.settings.runtimes.get(container.record.host_config.runtime, "")
             await program.begun(state.pid, state.started_at, runtime)
         pidfd = self.monitor.pidfd(container.id)
         try:

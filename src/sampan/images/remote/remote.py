@@ -53,6 +53,11 @@ class Remote:
     ) -> None:
         await self.close()
 
+    def reconfigure(self, settings: RemoteSettings) -> None:
+        """Go on with other settings; what is under way keeps those that it began with."""
+        self.settings = settings
+        self._places = {}
+
     async def close(self) -> None:
         """Drop all connections."""
         if self._session is not None:
