@@ -541,6 +541,21 @@ def test_propagation(api, tmp_path, mode, shown):
     assert optional == shown
 
 
+@pytest.mark.parametrize("mode", ["slave", "rslave", "shared", "rshared"])
+def test_propagation_from_a_private_mount(api, tmp_path, mode):
+    with mounted(tmp_path / "private"):
+        subprocess.run(["mount", "--make-private", tmp_path / "private"], check=True)
+        create(api, "true", name="private", host=bind(tmp_path / "private", Propagation=mode))
+        answer = api.post("/containers/private/start")
+    wanted = "a shared mount" if "shared" in mode else "a shared or slave mount"
+    if TEST_HOST:
+        # Another engine may see no mount there, but the folder's own.
+        assert answer.message.startswith(f"path {tmp_path}/private is mounted on /")
+    else:
+        assert answer.message == f"path {tmp_path}/private is mounted on {tmp_path}/private but it is not {wanted}"
+    assert answer.status in (400, 500) and answer.message.endswith(f" but it is not {wanted}")
+
+
 def test_volumes_of_another(api):
     create(api, "true", name="first", host={"Mounts": [{"Type": "volume", "Target": "/v"}]})
     said(api, "echo kept >/v/x", host={"VolumesFrom": ["first"]})

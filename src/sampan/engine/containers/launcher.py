@@ -23,6 +23,7 @@ from sampan.engine.containers import program
 from sampan.engine.containers.bundles import Attachment, Bundles
 from sampan.engine.containers.execs import Exec
 from sampan.engine.containers.lifecycle import Exit, Started, StartFailed
+from sampan.engine.containers.propagation import check_propagation
 from sampan.engine.containers.record import ContainerRecord
 from sampan.engine.containers.refusals import explain
 from sampan.engine.containers.rootfs import Rootfs, read_text
@@ -78,6 +79,7 @@ class Launcher:
         attachment = None
         try:
             check_start(record.host_config, self.bundles.settings.host)
+            check_propagation(record.mounts)
             attachment = await self.network.attach(record)
             self._take_hostname(record)
             request = await self._prepare(record, attachment)
