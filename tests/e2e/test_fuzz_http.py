@@ -93,7 +93,7 @@ def at_rest(engine):
                 if tag != "busybox:latest":
                     client.delete(f"/images/{tag}?force=1")
     left = leaks.settled(engine, 60)
-    assert not left, "left behind:\n" + "\n".join(left)
+    assert not left, "\n".join(["left behind:", *left, "its log ends:", engine.log_tail()])
     return weigh(engine.pid)
 
 

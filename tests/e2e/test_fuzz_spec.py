@@ -135,7 +135,7 @@ def at_rest(engine, cast):
     """The daemon without anything, which must not have left anything, and its weight."""
     cast.clear()
     left = leaks.settled(engine, 60)
-    assert not left, "left behind:\n" + "\n".join(left)
+    assert not left, "\n".join(["left behind:", *left, "its log ends:", engine.log_tail()])
     return weigh(engine.pid)
 
 

@@ -114,14 +114,10 @@ class Lifecycle:
             await self._start(container)
 
     async def _start(self, container: Container) -> None:
-        state = container.record.state
-        if container.removing:
-            raise Conflict("container is marked for removal and cannot be started")
-        if state.status == "paused":
-            raise Conflict("cannot start a paused container, try unpause instead")
-        if state.running:
-            raise NotModified(f"container {container.name} is running already")
-        await container.idle.wait()
+        self._check_startable(container)
+        if not container.idle.is_set():
+            await container.idle.wait()
+            self._check_startable(container)  # its removal may have begun meanwhile
         container.at_work()
         container.starting = True
         try:
@@ -135,6 +131,15 @@ class Lifecycle:
             container.starting = False
         self._apply_start(container, started)
         await self._table.note(container)
+
+    def _check_startable(self, container: Container) -> None:
+        state = container.record.state
+        if container.removing:
+            raise Conflict("container is marked for removal and cannot be started")
+        if state.status == "paused":
+            raise Conflict("cannot start a paused container, try unpause instead")
+        if state.running:
+            raise NotModified(f"container {container.name} is running already")
 
     async def _start_failed(self, container: Container, failure: SampanError) -> None:
         container.early_exit = None

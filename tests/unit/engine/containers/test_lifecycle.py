@@ -149,6 +149,25 @@ async def test_what_is_stopped_patiently_can_be_removed(rig, verb):
         assert isinstance(left[0], Conflict)
 
 
+async def test_a_start_that_waits_for_the_last_end_gives_way_to_a_removal(rig):
+    rig.launcher.exits_at_once = 0
+    container = await rig.make()
+    await rig.lifecycle.start(container)
+    await rig.tasks.drain(30)
+    container.at_work()  # the runtime is not done yet with the last process
+    rig.launcher.calls.clear()
+    starting = asyncio.ensure_future(rig.lifecycle.start(container))
+    await asyncio.sleep(0)
+    removing = asyncio.ensure_future(rig.lifecycle.remove(container, force=True, volumes=False))
+    await asyncio.sleep(0)
+    container.at_rest()
+    async with asyncio.timeout(30):
+        with pytest.raises(Conflict, match="marked for removal"):
+            await starting
+        await removing
+    assert "launch" not in rig.launcher.calls
+
+
 async def test_a_patient_restart_goes_on_after_a_kill(rig):
     container = await rig.make(auto_remove=True)
     await rig.lifecycle.start(container)
