@@ -26,7 +26,7 @@ from sampan.engine.containers.groups import Groups
 from sampan.engine.containers.health import HealthChecks
 from sampan.engine.containers.launcher import Launcher, exit_of
 from sampan.engine.containers.layers import ContainerLayers
-from sampan.engine.containers.lifecycle import Lifecycle
+from sampan.engine.containers.lifecycle import Lifecycle, patience_of
 from sampan.engine.containers.links import Links
 from sampan.engine.containers.logreading import LogReading
 from sampan.engine.containers.observing import Observing
@@ -272,13 +272,25 @@ class Daemon:
                 await asyncio.wait_for(ended(pid), MONITOR_PATIENCE)
 
     async def _stop_containers(self) -> None:
-        running = [container for container in self.table if container.running]
-        results = await asyncio.gather(
-            *(self.lifecycle.stop(c, self.config.shutdown_timeout, None) for c in running), return_exceptions=True
-        )
-        for container, result in zip(running, results, strict=True):
-            if isinstance(result, Exception):
-                log.warning("container %s did not stop: %s", container.name, result)
+        """All at once, each with the patience that it has itself, as `docker stop` would."""
+        for container in self.table:
+            if container.restarting is not None:
+                container.restarting.cancel()
+        stopping = {
+            asyncio.create_task(self.lifecycle.stop(container, None, None)): container
+            for container in self.table
+            if container.running
+        }
+        if not stopping:
+            return
+        own = [patience_of(container) for container in stopping.values()]
+        done, late = await asyncio.wait(stopping, timeout=settings.shutdown_patience(self.config, own))
+        for task in late:
+            task.cancel()
+            log.warning("container %s did not stop in time and is left", stopping[task].name)
+        for task in done:
+            if error := task.exception():
+                log.warning("container %s did not stop: %s", stopping[task].name, error)
 
     def _remove_cgroup_parent(self) -> None:
         parent = settings.cgroup_parent(self.config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +26,18 @@ if TYPE_CHECKING:
 
 CERTIFICATES = (Path("/etc/sampan/certs.d"), Path("/etc/docker/certs.d"))
 _CGROUP_PARENT = "sampan"
+_GRACE = 5
 _RUNTIMES = ("crun", "runc")
 _INITS = ("tini-static", "catatonit")
 _RUNTIME_ALIASES = {"io.containerd.runc.v2": "runc"}
+
+
+def shutdown_patience(config: Config, own: Sequence[int]) -> float | None:
+    """Seconds for the containers to end in when the daemon stops, None for as long as it takes: what is configured,
+    or what the most patient container takes itself and a little more."""
+    if config.shutdown_timeout < 0 or any(seconds < 0 for seconds in own):
+        return None
+    return max(config.shutdown_timeout, *(seconds + _GRACE for seconds in own), 0)
 
 
 def runtime_settings(config: Config, host: HostFacts) -> RuntimeSettings:

@@ -249,8 +249,7 @@ class Lifecycle:
     async def _finish_stop(self, container: Container, exit: asyncio.Future[int] | None, timeout: int | None) -> None:
         """Wait for the exit, out of turn: a patient stop must not keep others from ending the container."""
         if timeout is None:
-            configured = container.record.config.stop_timeout
-            timeout = DEFAULT_TIMEOUT if configured is None else configured
+            timeout = patience_of(container)
         if exit is not None and not await _comes(exit, None if timeout < 0 else timeout):
             await self._kill_and_wait(container)
         self._emit(container, "stop")
@@ -401,6 +400,12 @@ async def _comes(exit: asyncio.Future[int], patience: float | None) -> bool:
 
 async def _response(future: asyncio.Future[int]) -> WaitResponse:
     return WaitResponse(status_code=await future)
+
+
+def patience_of(container: Container) -> int:
+    """Seconds that a container has between its stop signal and SIGKILL, negative for as long as it takes."""
+    configured = container.record.config.stop_timeout
+    return DEFAULT_TIMEOUT if configured is None else configured
 
 
 def resolve(waiters: list[asyncio.Future[int]], value: int) -> None:
