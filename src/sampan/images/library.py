@@ -45,6 +45,13 @@ class Library:
             raise NotFound(f"No such image: {shown}")
         return image if platform is None else self._on_platform(ref, parsed, image, platform)
 
+    def platforms(self, ref: str) -> Sequence[Image]:
+        """The image that `resolve` gives, and the other platforms of the index that it was named by."""
+        image, parsed = self.resolve(ref), parse_any(ref)
+        target = None if isinstance(parsed, str) else self.catalog.target(parsed.key())
+        others = self.catalog.members(target) if target else ()
+        return [image, *(other for other in others if other.id != image.id)]
+
     def list(
         self, everything: bool = False, filters: Filters | None = None, shared_size: bool = False
     ) -> Sequence[ImageSummary]:

@@ -3,6 +3,8 @@
 a name      loses that tag (and, with the repository's last tag, its digest references); the image goes with its
             last reference
 an id       goes with its tags when they are all of one repository, else only by force
+platforms   of an index: those images go, by force since every name of them loses them; a name that stood for one
+            stands for another platform that is left. Whoever names all that are there removes the image
 conflicts   hard: images made from it, running containers of it; soft (force overrules): further references,
             stopped containers of it
 afterwards  parents that nothing refers to go too, unless noprune
@@ -16,9 +18,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sampan.errors import Conflict, NotFound
-from sampan.images.catalog import Catalog, Image
+from sampan.images.catalog import Catalog, Image, Tag
 from sampan.images.register import Events
 from sampan.oci.digest import Digest, short_id
+from sampan.oci.platform import Platform
 from sampan.oci.reference import Reference
 from sampan.store.snapshots import Layer
 from sampan.wire.images import DeleteItem
@@ -80,6 +83,43 @@ class Remover:
             await self._by_id(image, force, prune)
         else:
             await self._by_name(ref, image, force, prune)
+
+    async def remove_platforms(self, chosen: Sequence[Image]) -> None:
+        """Remove some platforms of a multi-platform image, by force. Raises Conflict."""
+        for image in chosen:
+            refusal = self._refusal(image.id, soft=False, references=False)
+            if refusal is not None:
+                raise refusal.error()
+        gone = {image.id for image in chosen}
+        untagged: list[Tag] = []
+
+        def forget(rows: sqlite3.Connection) -> None:
+            untagged[:] = self._pass_on(rows, gone)
+            rows.executemany("DELETE FROM images WHERE id = ?", [(identity,) for identity in gone])
+
+        layers = await self.collect(forget)
+        labels = {image.id: image.config.run.labels or {} for image in chosen}
+        for tag in untagged:
+            self.items.append(DeleteItem(untagged=tag.reference.familiar))
+            self.events.emit("image", "untag", tag.image, {**labels[tag.image], "name": tag.image})
+        for image in chosen:
+            self.items.append(DeleteItem(deleted=image.id))
+            self.events.emit("image", "delete", image.id, {"name": image.id})
+        self.items += [DeleteItem(deleted=layer.key) for layer in layers]
+
+    def _pass_on(self, rows: sqlite3.Connection, gone: set[Digest]) -> list[Tag]:
+        """Within a transaction: names of what goes stand for the best of what is left of their index; names of which
+        nothing is left are deleted and returned."""
+        untagged = []
+        for tag in [tag for tag in self.catalog.tags() if tag.image in gone]:
+            left = [member for member in self.catalog.members(tag.target) if member.id not in gone]
+            if left:
+                heir = min(left, key=_fitness)
+                rows.execute("UPDATE tags SET image = ? WHERE reference = ?", (heir.id, str(tag.reference)))
+            else:
+                rows.execute("DELETE FROM tags WHERE reference = ?", (str(tag.reference),))
+                untagged.append(tag)
+        return untagged
 
     async def _by_name(self, ref: str, image: Image, force: bool, prune: bool) -> None:
         user = next(iter(self.users(image.id)), None)
@@ -161,6 +201,12 @@ class Remover:
             reason = f"image is being used by stopped container {short(users[0].id)}"
             return _Refusal(image, reason, hard=False, used=True)
         return None
+
+
+def _fitness(image: Image) -> tuple[int, str]:
+    """Smaller for what serves this host better."""
+    rank = image.platform.rank(Platform.host())
+    return (1 << 16 if rank is None else rank), image.id
 
 
 def is_id_of(ref: str, image: Image) -> bool:

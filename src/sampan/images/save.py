@@ -84,15 +84,18 @@ def _wanted_one(library: Library, ref: str, name: Reference | None, platforms: S
         raise NotFound(f"No such image: {ref}") from None
     target = (library.catalog.target(name) if name else None) or image.manifest
     there = [image, *(member for member in library.catalog.members(target) if member.id != image.id)]
-    chosen = [_one_of(there, platform) for platform in platforms] or there
+    chosen = [_one_of(ref, there, platform) for platform in platforms] or there
     names = [name] if name and name.tag else []
     return Wanted(chosen[0], target if len(chosen) > 1 or not platforms else chosen[0].manifest, chosen, names)
 
 
-def _one_of(there: Sequence[Image], platform: Platform) -> Image:
+def _one_of(ref: str, there: Sequence[Image], platform: Platform) -> Image:
     found = next((image for image in there if image.platform.matches(platform)), None)
     if found is None:
-        raise NotFound(f"no suitable export target found for platform {platform}")
+        raise NotFound(
+            f"no suitable export target found: image with reference {ref} was found but does not provide the specified "
+            f"platform ({platform})"
+        )
     return found
 
 

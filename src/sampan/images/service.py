@@ -128,12 +128,34 @@ class Images(Library):
         await self._in_thread(self.registrar.tag, image.id, target, name)
         self.emit(image, "tag", name.familiar)
 
-    async def remove(self, ref: str, force: bool = False, prune: bool = True) -> Sequence[DeleteItem]:
-        """Remove a name or an image by docker's rules (sampan.images.removal). Raises NotFound, Conflict."""
+    async def remove(
+        self, ref: str, force: bool = False, prune: bool = True, platforms: Sequence[Platform] = ()
+    ) -> Sequence[DeleteItem]:
+        """Remove a name, an image or some of its platforms by docker's rules (sampan.images.removal).
+
+        Raises NotFound, Conflict, InvalidArgument for some of several platforms without force.
+        """
         image = self.resolve(ref)
         remover = self._remover()
-        await remover.remove(ref, image, force, prune)
+        there = self.platforms(ref)
+        chosen = {one.id: one for one in (self._of_platform(ref, there, platform) for platform in platforms)}
+        if not chosen or len(chosen) == len(there):
+            await remover.remove(ref, image, force, prune)
+        elif not force:
+            raise InvalidArgument(
+                "Content will be removed from all images referencing this variant. Use --force to force delete."
+            )
+        else:
+            await remover.remove_platforms(list(chosen.values()))
         return remover.items
+
+    def _of_platform(self, ref: str, there: Sequence[Image], platform: Platform) -> Image:
+        found = next((image for image in there if image.platform.matches(platform)), None)
+        if found is None:
+            raise NotFound(
+                f"image with reference {ref} was found but does not provide the specified platform ({platform})"
+            )
+        return found
 
     def load(self, read: Read, platform: Platform | None = None, quiet: bool = False) -> AsyncIterator[bytes]:
         """Load an archive of images (docker's or an OCI layout, compressed or not); docker's lines, errors too."""

@@ -33,6 +33,8 @@ class Room:
         disk = os.statvfs(path.parent)
         self._size = max(_SMALLEST, min(_LARGEST, disk.f_blocks * disk.f_frsize // _SHARE))
         self._there = self._is_whole()
+        if not self._there:
+            path.unlink(missing_ok=True)  # what a crash left half made
         self.there()
 
     def there(self) -> bool:

@@ -62,6 +62,12 @@ def test_what_was_given_up_is_held_back_again_when_there_is_space(path):
     assert path.exists()
 
 
+def test_what_a_crash_left_half_made_is_made_anew(path):
+    path.write_bytes(b"x" * 5000)
+    assert Room(path).there()
+    assert path.stat().st_size > 5000
+
+
 def test_without_free_space_nothing_is_held_back(path, monkeypatch):
     monkeypatch.setattr(Room, "_free", lambda room: 1000)
     room = Room(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from sampan.errors import NotImplementedYet
 from sampan.images.bridge import Read
 from sampan.images.service import Images
 from sampan.oci.platform import Platform
@@ -37,9 +36,7 @@ class ImageService:
 
     async def remove(self, ref: str, force: bool, noprune: bool, platforms: Sequence[Platform]) -> Sequence[DeleteItem]:
         """DELETE /images/{name}."""
-        if platforms:
-            raise NotImplementedYet("removing single platforms of an image is not there yet")
-        return await self._images.remove(ref, force, prune=not noprune)
+        return await self._images.remove(ref, force, not noprune, platforms)
 
     async def save(self, refs: Sequence[str], platforms: Sequence[Platform]) -> AsyncIterator[bytes]:
         """GET /images/get: the archive; the await finds the images."""
@@ -47,8 +44,6 @@ class ImageService:
 
     def load(self, body: AsyncIterator[bytes], quiet: bool, platforms: Sequence[Platform]) -> AsyncIterator[bytes]:
         """POST /images/load: progress lines."""
-        if len(platforms) > 1:
-            raise NotImplementedYet("loading several chosen platforms is not there yet; load all of them")
         return self._images.load(reader_of(body), platforms[0] if platforms else None, quiet)
 
     async def prune(self, filters: Filters) -> PruneReport:
