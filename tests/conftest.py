@@ -1,7 +1,8 @@
 """Fixtures of the whole suite: engines, images and the real docker command line.
 
 engine        what compat tests talk to: sampand, or what SAMPAN_TEST_HOST names (`genuine`, or unix://PATH)
-sampand       this tree's daemon on temporary roots, one for each test module; nothing may be left at its end
+sampand       this tree's daemon on temporary roots, one for each test module; nothing may be left at its end, and
+              every reply was as the OpenAPI file says
 genuine       a genuine dockerd, one for the session; skipped with a reason where there is none
 docker        the docker command line against `engine`, with the busybox image loaded
 api           a raw HTTP client of `engine`, with the busybox image loaded
@@ -19,6 +20,7 @@ import pytest
 
 from rig.buckets import serving_buckets
 from rig.care import load, remove_containers, started, stop_and_check
+from rig.checked_sampand import CheckedSampand
 from rig.docker_cli import DockerCli
 from rig.engines import (
     GENUINE_MAJOR,
@@ -97,7 +99,7 @@ def s3_server() -> Iterator[str]:
 def sampand() -> Iterator[Sampand]:
     if os.geteuid() != 0:
         pytest.skip("needs root and a real kernel")
-    daemon = started(Sampand())
+    daemon = started(CheckedSampand())
     yield daemon
     stop_and_check(daemon)
 

@@ -10,6 +10,7 @@ import pytest
 from rig.engines import Engine
 from rig.http import Answer, EngineClient
 from rig.openapi import ResponseValidator, spec_path
+from rig.recording import Reply
 
 READS = """
 /containers/json?all=1 /containers/json?all=1&size=1 /containers/spec/json /containers/spec/json?size=1
@@ -29,8 +30,8 @@ class CheckedClient(EngineClient):
 
     def request(self, method: str, path: str, document: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
         answer = super().request(method, path, document, headers)
-        content_type = answer.headers.get("content-type", "")
-        self.problems += self._validator.problems(method, path, answer.status, content_type, answer.body)
+        content_type = answer.headers.get("content-type", "").partition(";")[0]
+        self.problems += self._validator.problems(Reply(method, path, answer.status, content_type, answer.body, True))
         return answer
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from rig import image, leaks
+from rig.checked_sampand import CheckedSampand
 from rig.engines import Engine, Sampand
 
 EngineKind = TypeVar("EngineKind", bound=Engine)
@@ -47,5 +48,7 @@ def stop_and_check(daemon: Sampand) -> None:
         assert code == 0, f"sampand ended with {code}:\n{daemon.log_tail()}"
         leaks.remove_cgroups(daemon)
         assert "Traceback" not in daemon.log.read_text(), f"traceback in the log:\n{daemon.log_tail(80)}"
+        problems = daemon.problems() if isinstance(daemon, CheckedSampand) else []
+        assert not problems, "replies that are not as specified:\n" + "\n".join(problems)
     finally:
         daemon.close()

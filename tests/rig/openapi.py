@@ -1,10 +1,7 @@
 """Checks replies against the OpenAPI file of the Engine API. For tests only.
 
-    validator = ResponseValidator(spec_path("1.51"))
-    problems = validator.problems("GET", "/v1.51/info", 200, "application/json", body)
-
-    server = ApiServer(routes); checked = Checked(server.handle, validator)     # as a handler around another
-    HttpServer(checked) ... ; assert checked.problems == []
+    validator = validator_of("1.51")
+    problems = validator.problems(Reply("GET", "/v1.51/info", 200, "application/json", body, whole=True))
 
 The file is Swagger 2.0 and leaves out what Go does: arrays and objects may be null there, and so they may here.
 """
@@ -13,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +17,7 @@ from typing import Any
 import jsonschema_rs
 import yaml
 
-from sampan.http import FileBody, Handler, Request, Response, Upgrade
+from rig.recording import JSON, Reply
 
 SPECS = Path(__file__).parents[3] / "shared" / "spec"
 LINES = frozenset(("SystemEvents", "ContainerStats", "ImageCreate", "ImagePush", "ImageLoad", "ImageBuild"))
@@ -31,6 +27,18 @@ DIFFERENT = {
     "ContainerInspect['HostConfig']['MemorySwappiness']": "null where nobody asked for one",
 }
 """Places where a genuine dockerd is not as the file says, and so are we."""
+FORGOTTEN_BY_ALL = {
+    301: "a path that isn't clean leads to the clean one",
+    400: "a malformed parameter or body is a wrong request, of whatever operation",
+    404: "what a path, a filter or a body names is not there",
+    409: "what is named is in no state for it, or taken",
+    501: "what is not there yet in this version of Sampan",
+}
+"""Statuses that every operation may answer with, though the file lists them only here and there."""
+FORGOTTEN = {
+    ("ExecStart", 101): "an upgraded connection, as of attach, where the file has it",
+}
+"""Statuses of single operations that a genuine dockerd answers with and the file leaves out."""
 _KEPT = ("type", "enum", "required", "properties", "items", "additionalProperties", "allOf", "minimum", "maximum")
 _PREFIX = re.compile(r"/v[0-9.]+(?=/)")
 
@@ -88,18 +96,22 @@ class ResponseValidator:
         ]
         self._validators: dict[tuple[str, int], jsonschema_rs.Draft4Validator | None] = {}
 
-    def problems(self, method: str, target: str, status: int, content_type: str, body: bytes) -> list[str]:
+    def problems(self, reply: Reply) -> list[str]:
         """What of a reply is not as the file says; nothing for paths that it doesn't have."""
-        operation = self._find(method, _PREFIX.sub("", target.partition("?")[0], count=1))
-        if operation is None or status == 101:
+        operation = self._find(reply.method, _PREFIX.sub("", reply.target.partition("?")[0], count=1))
+        if operation is None:
             return []
-        name = operation["operationId"]
+        name, status = operation["operationId"], reply.status
         if status not in operation["responses"] and str(status) not in operation["responses"]:
-            return [] if status in (400, 501) else [f"{name}: the file has no reply with status {status}"]
+            forgotten = status in FORGOTTEN_BY_ALL or (name, status) in FORGOTTEN
+            return [] if forgotten else [f"{name}: the file has no reply with status {status}"]
         validator = self._validator(operation, status)
-        if validator is None or not content_type.startswith("application/json"):
+        if validator is None or reply.method == "HEAD" or reply.content_type != JSON:
             return []
-        found = _check(validator, body, name in LINES)
+        lines = name in LINES
+        if not (reply.whole or lines):
+            return []
+        found = _check(validator, _documents(reply) if lines else [reply.body])
         return [f"{name} {status}: {place}: {words}" for place, words in found if f"{name}{place}" not in DIFFERENT]
 
     def _find(self, method: str, path: str) -> dict[str, Any] | None:
@@ -124,12 +136,18 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(template)))
 
 
-def _check(validator: jsonschema_rs.Draft4Validator, body: bytes, lines: bool) -> list[tuple[str, str]]:
+def _documents(reply: Reply) -> list[bytes]:
+    """The lines that a stream has come to the end of."""
+    lines = reply.body.splitlines(keepends=True)
+    return [line for line in lines if reply.whole or line.endswith(b"\n")]
+
+
+def _check(validator: jsonschema_rs.Draft4Validator, documents: list[bytes]) -> list[tuple[str, str]]:
     """Place and words of each problem."""
     found = []
-    for part in body.splitlines() if lines else [body]:
+    for text in documents:
         try:
-            document = json.loads(part)
+            document = json.loads(text)
         except ValueError as error:
             found.append(("", f"not JSON: {error}"))
             continue
@@ -138,35 +156,8 @@ def _check(validator: jsonschema_rs.Draft4Validator, body: bytes, lines: bool) -
     return found
 
 
-class Checked:
-    """A handler that passes on another's replies and notes what is wrong with them."""
-
-    def __init__(self, handler: Handler, validator: ResponseValidator) -> None:
-        self._handler = handler
-        self._validator = validator
-        self.problems: list[str] = []
-
-    async def __call__(self, request: Request) -> Response | Upgrade:
-        reply = await self._handler(request)
-        if isinstance(reply, Response) and not isinstance(reply.body, FileBody):
-            if isinstance(reply.body, bytes):
-                self._note(request, reply, reply.body)
-            else:
-                reply.body = self._copied(request, reply, reply.body)
-        return reply
-
-    async def _copied(self, request: Request, reply: Response, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        pieces = []
-        try:
-            async for piece in body:
-                pieces.append(piece)
-                yield piece
-        finally:
-            if hasattr(body, "aclose"):
-                await body.aclose()
-        self._note(request, reply, b"".join(pieces))
-
-    def _note(self, request: Request, reply: Response, body: bytes) -> None:
-        content_type = reply.headers.get("Content-Type", "")
-        if request.method != "HEAD":
-            self.problems += self._validator.problems(request.method, request.target, reply.status, content_type, body)
+@cache
+def validator_of(version: str) -> ResponseValidator | None:
+    """The validator of a version; None where its file is not there."""
+    path = spec_path(version)
+    return ResponseValidator(path) if path.exists() else None

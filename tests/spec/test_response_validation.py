@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import marshal
 from pathlib import Path
 
 import pytest
 
-from rig.openapi import SPECS, Checked, ResponseValidator, json_schema, spec_path
+from rig.openapi import SPECS, ResponseValidator, json_schema, spec_path
+from rig.recording import JSON, LONGEST, Recorded, Reply, read
 from sampan.http import Headers, Request, Response
 from sampan.server import ApiServer, Backends, build_routes
 from sampan.wire import codec
@@ -30,6 +32,10 @@ def validator() -> ResponseValidator:
     return ResponseValidator(spec_path("1.51"))
 
 
+def reply(method: str, target: str, status: int, body: bytes, whole: bool = True) -> Reply:
+    return Reply(method, target, status, JSON, body, whole)
+
+
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
@@ -41,24 +47,24 @@ def validator() -> ResponseValidator:
     ],
 )
 def test_a_document_that_is_not_as_the_file_says_is_found(validator, body: bytes, problem: str | None):
-    found = validator.problems("GET", "/v1.51/info", 200, "application/json", body)
+    found = validator.problems(reply("GET", "/v1.51/info", 200, body))
     assert bool(found) == (problem is not None)
     assert problem is None or problem in found[0]
 
 
 def test_statuses_that_the_file_does_not_have(validator):
-    assert validator.problems("GET", "/info", 418, "application/json", b"{}")
-    assert not validator.problems("GET", "/containers/a/b/json", 404, "application/json", b'{"message":"x"}')
-    assert validator.problems("GET", "/containers/a/b/json", 404, "application/json", b'{"message":3}')
+    assert validator.problems(reply("GET", "/info", 418, b"{}"))
+    assert not validator.problems(reply("GET", "/containers/a/b/json", 404, b'{"message":"x"}'))
+    assert validator.problems(reply("GET", "/containers/a/b/json", 404, b'{"message":3}'))
 
 
 def test_each_line_of_a_stream_is_a_document(validator):
     lines = b'{"Type":"container"}\n{"Type":"bogus"}\n'
-    assert len(validator.problems("GET", "/events?since=1", 200, "application/json", lines)) == 1
+    assert len(validator.problems(reply("GET", "/events?since=1", 200, lines))) == 1
 
 
 def test_what_is_not_in_the_file_passes(validator):
-    assert not validator.problems("POST", "/grpc", 404, "application/json", b"x")
+    assert not validator.problems(reply("POST", "/grpc", 404, b"x"))
 
 
 def test_null_is_where_go_writes_it():
@@ -90,7 +96,7 @@ PLAIN = [
 @pytest.mark.parametrize(("method", "path", "document"), PLAIN, ids=[f"{method} {path}" for method, path, _ in PLAIN])
 def test_empty_documents_are_as_the_file_says(validator, method: str, path: str, document: object):
     status = 201 if path.endswith("create") else 200
-    assert validator.problems(method, path, status, "application/json", codec.encode(document)) == []
+    assert validator.problems(reply(method, path, status, codec.encode(document))) == []
 
 
 def test_an_inspect_is_as_the_file_says(validator):
@@ -101,35 +107,62 @@ def test_an_inspect_is_as_the_file_says(validator):
     document.host_config.log_config.type = "json-file"
     document.host_config.oom_kill_disable = False
     body = codec.encode(document)
-    assert validator.problems("GET", "/containers/c/json", 200, "application/json", body) == []
+    assert validator.problems(reply("GET", "/containers/c/json", 200, body)) == []
     body = body.replace(b'"Status":"created"', b'"Status":"bogus"')
-    assert len(validator.problems("GET", "/containers/c/json", 200, "application/json", body)) == 1
+    assert len(validator.problems(reply("GET", "/containers/c/json", 200, body))) == 1
 
 
-async def test_a_handler_can_be_watched(validator):
+def test_of_a_stream_that_was_cut_the_whole_lines_count(validator):
+    assert not validator.problems(reply("GET", "/events", 200, b'{"Type":"container"}\n{"Type":"bog', whole=False))
+    assert len(validator.problems(reply("GET", "/events", 200, b'{"Type":"bogus"}\n{"Ty', whole=False))) == 1
+    assert not validator.problems(reply("GET", "/info", 200, b'{"NCPU":"two', whole=False))
+
+
+async def test_a_handler_is_recorded():
+    async def lines():
+        yield b'{"Type":"container"}\n'
+        yield b'{"Type":"image"}\n'
+
+    replies = {
+        "/bytes": Response(200, {"Content-Type": f"{JSON}; charset=utf-8"}, b"{}"),
+        "/lines": Response(200, {"Content-Type": JSON}, lines()),
+        "/left": Response(200, {"Content-Type": JSON}, lines()),
+        "/long": Response(200, {"Content-Type": JSON}, b"x" * (LONGEST + 1)),
+        "/tar": Response(200, {"Content-Type": "application/x-tar"}, lines()),
+    }
+
     async def handler(request: Request) -> Response:
-        return Response(200, {"Content-Type": "application/json"}, b'{"NCPU":"two"}')
+        return replies[request.path]
 
-    checked = Checked(handler, validator)
-    await checked(Request("GET", "/v1.51/info", Headers()))
-    assert len(checked.problems) == 1
+    told: list[Reply] = []
+    recorded = Recorded(handler, told.append)
+    for path in replies:
+        answer = await recorded(Request("GET", path, Headers()))
+        assert isinstance(answer, Response)
+        if path == "/lines":
+            assert [item async for item in answer.body] == [b'{"Type":"container"}\n', b'{"Type":"image"}\n']
+        elif path == "/left":
+            await anext(answer.body)
+            await answer.body.aclose()
+    assert told == [
+        reply("GET", "/bytes", 200, b"{}"),
+        reply("GET", "/lines", 200, b'{"Type":"container"}\n{"Type":"image"}\n'),
+        reply("GET", "/left", 200, b'{"Type":"container"}\n', whole=False),
+        reply("GET", "/long", 200, b"x" * LONGEST, whole=False),
+        Reply("GET", "/tar", 200, "application/x-tar", b"", whole=False),
+    ]
 
-    async def streaming(request: Request) -> Response:
-        async def lines():
-            yield b'{"Type":"bogus"}\n'
 
-        return Response(200, {"Content-Type": "application/json"}, lines())
-
-    checked = Checked(streaming, validator)
-    reply = await checked(Request("GET", "/v1.51/events", Headers()))
-    assert isinstance(reply, Response)
-    assert [item async for item in reply.body] == [b'{"Type":"bogus"}\n']
-    assert len(checked.problems) == 1
+def test_a_record_that_was_cut_is_left_out(tmp_path: Path):
+    one = marshal.dumps(tuple(reply("GET", "/info", 200, b"{}")))
+    (tmp_path / "replies").write_bytes(one + one[:-3])
+    assert list(read(tmp_path / "replies")) == [reply("GET", "/info", 200, b"{}")]
 
 
 async def test_the_replies_outside_a_swarm_are_as_the_file_says(validator, tmp_path: Path):
     server = ApiServer(build_routes(Backends()))
-    checked = Checked(server.handle, validator)
+    told: list[Reply] = []
+    recorded = Recorded(server.handle, told.append)
     for target in (
         "/swarm",
         "/nodes",
@@ -140,6 +173,6 @@ async def test_the_replies_outside_a_swarm_are_as_the_file_says(validator, tmp_p
         "/plugins",
         "/plugins/x/json",
     ):
-        await checked(Request("GET", f"/v1.51{target}", Headers()))
+        await recorded(Request("GET", f"/v1.51{target}", Headers()))
     await asyncio.sleep(0)
-    assert checked.problems == []
+    assert [problem for each in told for problem in validator.problems(each)] == []
