@@ -1,15 +1,32 @@
-"""What a sampand must not leave behind, looked up in the kernel and on disk rather than asked of the daemon."""
+"""What a sampand must not leave behind, looked up in kernel, database and folders rather than asked of the daemon."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 from rig.engines import Sampand, command_line
 
 CGROUPS = Path("/sys/fs/cgroup")
+ORPHANED_ROWS = {
+    "container": "SELECT name FROM containers",
+    "endpoint of container": "SELECT container FROM endpoints",
+    "snapshot": "SELECT kind || ' ' || key FROM snapshots WHERE kind NOT IN ('layer', 'init')",
+    "layer": """
+        SELECT kind || ' ' || key FROM snapshots AS this WHERE kind IN ('layer', 'init')
+        AND NOT EXISTS (SELECT 1 FROM snapshots WHERE parent = this.id)
+        AND NOT EXISTS (SELECT 1 FROM images WHERE top = CASE kind WHEN 'init' THEN substr(key, 6) ELSE key END)
+    """,
+    "blob": "SELECT digest FROM blobs WHERE digest NOT IN (SELECT digest FROM image_blobs)",
+    "blob's lost": "SELECT digest FROM image_blobs WHERE digest NOT IN (SELECT digest FROM blobs)",
+}
+"""Rows that nothing stands behind in a daemon without containers."""
 
 
 def mounts(engine: Sampand) -> list[str]:
@@ -64,6 +81,48 @@ def files(engine: Sampand) -> list[str]:
     return [f"file {child}" for place in places if place.is_dir() for child in place.iterdir()]
 
 
+def rows(engine: Sampand) -> list[str]:
+    """Rows and bytes that nothing stands behind. The daemon keeps its database to itself: a copy is looked into."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("sampan.db", "sampan.db-wal"):
+            with suppress(FileNotFoundError):
+                shutil.copy(engine.data / name, folder)
+        try:
+            with closing(sqlite3.connect(Path(folder, "sampan.db"))) as database:
+                return [*orphaned_rows(database), *orphaned_bytes(engine.data, database)]
+        except sqlite3.DatabaseError as error:  # it was copied amid a checkpoint
+            return [f"a database that can't be read: {error}"]
+
+
+def orphaned_rows(database: sqlite3.Connection) -> Iterator[str]:
+    for kind, query in ORPHANED_ROWS.items():
+        for (name,) in database.execute(query):
+            yield f"row of {kind} {name}"
+
+
+def orphaned_bytes(data: Path, database: sqlite3.Connection) -> Iterator[str]:
+    """Bytes without a row, and rows without their bytes."""
+    layers = {str(identity) for (identity,) in database.execute("SELECT id FROM snapshots")}
+    blobs = {digest for (digest,) in database.execute("SELECT digest FROM blobs")}
+    volumes = {name for (name,) in database.execute("SELECT name FROM volumes")}
+    there = {
+        "snapshot": (layers, {name for name in names(data / "snapshots") if name != "empty"}),
+        "blob": (blobs, {f"{kind}:{name}" for kind in names(data / "blobs") for name in names(data / "blobs" / kind)}),
+        "volume": (volumes, names(data / "volumes")),
+        "ingest": (set[str](), {name for name in names(data / "ingest") if name.startswith("tmp-")}),
+    }
+    for kind, (known, found) in there.items():
+        yield from (f"bytes of {kind} {name}" for name in found - known)
+        yield from (f"row of {kind} {name} without bytes" for name in known - found)
+
+
+def names(folder: Path) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except FileNotFoundError:
+        return set()
+
+
 def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
@@ -76,10 +135,11 @@ def found(engine: Sampand) -> list[str]:
         *processes(engine),
         *links(engine),
         *files(engine),
+        *rows(engine),
     ]
 
 
-def settled(engine: Sampand, seconds: float = 10) -> list[str]:
+def settled(engine: Sampand, seconds: float = 30) -> list[str]:
     """The leaks that are still there after the engine had time to clean up behind its answers."""
     deadline = time.monotonic() + seconds
     while (left := found(engine)) and time.monotonic() < deadline:
