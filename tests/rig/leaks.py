@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from rig.engines import Sampand, command_line
@@ -81,17 +81,27 @@ def files(engine: Sampand) -> list[str]:
     return [f"file {child}" for place in places if place.is_dir() for child in place.iterdir()]
 
 
-def rows(engine: Sampand) -> list[str]:
-    """Rows and bytes that nothing stands behind. The daemon keeps its database to itself: a copy is looked into."""
+@contextmanager
+def copied_database(engine: Sampand) -> Iterator[sqlite3.Connection]:
+    """A copy of the rows: the daemon keeps the database itself to itself.
+
+    Reading raises sqlite3.DatabaseError where the copy was made amid a checkpoint.
+    """
     with tempfile.TemporaryDirectory() as folder:
         for name in ("sampan.db", "sampan.db-wal"):
             with suppress(FileNotFoundError):
                 shutil.copy(engine.data / name, folder)
-        try:
-            with closing(sqlite3.connect(Path(folder, "sampan.db"))) as database:
-                return [*orphaned_rows(database), *orphaned_bytes(engine.data, database)]
-        except sqlite3.DatabaseError as error:  # it was copied amid a checkpoint
-            return [f"a database that can't be read: {error}"]
+        with closing(sqlite3.connect(Path(folder, "sampan.db"))) as database:
+            yield database
+
+
+def rows(engine: Sampand) -> list[str]:
+    """Rows and bytes that nothing stands behind."""
+    try:
+        with copied_database(engine) as database:
+            return [*orphaned_rows(database), *orphaned_bytes(engine.data, database)]
+    except sqlite3.DatabaseError as error:
+        return [f"a database that can't be read: {error}"]
 
 
 def orphaned_rows(database: sqlite3.Connection) -> Iterator[str]:
