@@ -55,9 +55,9 @@ def pytest_report_header() -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if "long" in item.keywords and not LONG:
+        if item.get_closest_marker("long") and not LONG:
             item.add_marker(pytest.mark.skip(reason="only whole by ./dev test --long"))
-        if "root" in item.keywords and os.geteuid() != 0:
+        if item.get_closest_marker("root") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root and a real kernel"))
 
 

@@ -282,7 +282,7 @@ def test_a_failed_pull_leaves_nothing_and_is_resumed(sampand, registry):
     assert not list((sampand.data / "ingest").iterdir())
 
 
-@pytest.mark.parametrize("wrong", ["digest", "short", "long"])
+@pytest.mark.parametrize("wrong", ["digest", "short", "longer"])
 def test_other_bytes_than_were_promised(sampand, registry, one, wrong):
     name, digest, layer = one
     bad = {"digest": layer[:-9] + b"x" + layer[-8:], "short": layer[:-1], "long": layer + b"more"}[wrong]

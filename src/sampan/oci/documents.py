@@ -162,6 +162,8 @@ def parse(content: bytes, kind: type[T], what: str) -> T:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"invalid {what}: {error}") from None
+    except RecursionError:
+        raise InvalidArgument(f"invalid {what}: it nests too deeply") from None
 
 
 def encode(document: msgspec.Struct) -> bytes:

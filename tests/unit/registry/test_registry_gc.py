@@ -235,14 +235,18 @@ async def test_a_storm_of_pushes_pulls_and_collections_loses_nothing(root, secon
     registries = [Registry(storage, grace / 10) for storage in storages]
     until = time.monotonic() + seconds
     layers = [os.urandom(2000) for _ in range(12)]
-    pushed = removed = checked = 0
+    pushed = removed = checked = runs = 0
+
+    def going_on() -> bool:
+        """For the time that was asked for, and on a busy machine until something of everything was done."""
+        return time.monotonic() < until or pushed <= 10 or removed <= 1 or runs <= 1
 
     async def user(number: int, client) -> None:
         nonlocal pushed, removed, checked
         dice = random.Random(number)
         name = f"repo{number % 3}"
         mine: list[tuple[str, Digest, list[bytes]]] = []
-        while time.monotonic() < until:
+        while going_on():
             tag = f"u{number}-{dice.randrange(5)}"
             chosen = dice.sample(layers, 3)
             digest = await push_image(client, name, tag, chosen, f"{number}{dice.random()}".encode())
@@ -257,29 +261,27 @@ async def test_a_storm_of_pushes_pulls_and_collections_loses_nothing(root, secon
                 removed += 1
             await asyncio.sleep(dice.random() * 0.2)
 
-    async def collector(registry: Registry) -> int:
-        runs = 0
-        while time.monotonic() < until:
+    async def collector(registry: Registry) -> None:
+        nonlocal runs
+        while going_on():
             try:
                 await Collection(registry, grace=grace, untagged=True).run()
                 runs += 1
             except Unavailable:
                 pass
             await asyncio.sleep(0.05)
-        return runs
 
     async with served(registries[0]) as one, served(registries[1]) as two:
         users = [user(number, (one, two)[number % 2]) for number in range(6)]
-        results = await asyncio.gather(*users, collector(registries[0]), collector(registries[1]))
-    assert pushed > 10 and removed > 1 and checked > pushed
-    assert results[-1] + results[-2] > 1
+        await asyncio.gather(*users, collector(registries[0]), collector(registries[1]))
+    assert checked > pushed
     for storage in storages:
         await storage.close()
 
 
 async def push_image(client, name: str, tag: str, layers: list[bytes], config: bytes) -> Digest:
     """As clients push: ask for each blob, send those that are not there, then the manifest; again when told so."""
-    for _ in range(5):
+    for _ in range(50):
         for blob in (config, *layers):
             if (await client.ask("HEAD", f"/v2/{name}/blobs/{digest_of(blob)}")).status == 200:
                 continue
@@ -289,7 +291,7 @@ async def push_image(client, name: str, tag: str, layers: list[bytes], config: b
         if answer.status == 201:
             return Digest(answer.headers["Docker-Content-Digest"])
         assert answer.code in ("MANIFEST_BLOB_UNKNOWN", "UNKNOWN"), answer
-    raise AssertionError("five pushes failed")
+    raise AssertionError("fifty pushes failed")
 
 
 async def check_image(client, name: str, tag: str, digest: Digest, layers: list[bytes]) -> None:

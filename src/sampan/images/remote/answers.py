@@ -9,8 +9,8 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
-from sampan.errors import DataLoss, Upstream
-from sampan.oci.digest import Digest
+from sampan.errors import DataLoss, InvalidArgument, Upstream
+from sampan.oci.digest import Digest, hash_digest, parse_digest
 from sampan.oci.documents import Descriptor
 from sampan.oci.reference import Reference
 
@@ -73,12 +73,9 @@ def named(reference: Reference, wanted: str) -> str:
 
 def verified_digest(content: bytes, reply: aiohttp.ClientResponse, reference: str) -> Digest:
     """The content's digest, after what the caller asked for and what the registry said. Raises DataLoss."""
-    wanted = reference if ":" in reference else reply.headers.get("Docker-Content-Digest", "")
-    algorithm = wanted.partition(":")[0] or "sha256"
-    try:
-        found = Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")
-    except ValueError:
-        raise Upstream(f"the registry uses an unknown digest algorithm: {wanted}") from None
+    wanted = parse_digest(reference) if ":" in reference else told_digest(reply)
+    algorithm = wanted.partition(":")[0] if wanted else "sha256"
+    found = hash_digest(hashlib.new(algorithm, content))
     if wanted and found != wanted:
         raise DataLoss(f"manifest verification failed for digest {wanted}: it is {found}")
     return found
@@ -87,8 +84,8 @@ def verified_digest(content: bytes, reply: aiohttp.ClientResponse, reference: st
 def declared_type(content: bytes, field: str) -> str:
     """The manifest's own word for its type counts before the Content-Type field."""
     try:
-        return msgspec.json.decode(content, type=_Type).media_type or field
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decoded(content, _Type).media_type or field
+    except Upstream:
         return field
 
 
@@ -103,14 +100,40 @@ def start_of(reply: aiohttp.ClientResponse, offset: int) -> int:
 
 
 def next_page(reply: aiohttp.ClientResponse) -> str:
-    """Where the next page is, "" at the last."""
-    following = next((link for name, link in reply.links.items() if name == "next"), None)
+    """Where the next page is, "" at the last. Raises Upstream."""
+    try:
+        following = reply.links.get("next")
+    except ValueError:
+        raise Upstream(f"the registry's list goes on at no address: {reply.headers.get('Link')}") from None
     return str(following["url"]) if following else ""
 
 
-def decoded(body: bytes, kind: type[T]) -> T:
+def length_of(reply: aiohttp.ClientResponse) -> int:
+    """The size that an answer to HEAD tells, 0 where it tells none."""
+    text = reply.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def told_digest(reply: aiohttp.ClientResponse) -> Digest | None:
+    """The digest that an answer tells. Raises Upstream where that is none."""
+    told = reply.headers.get("Docker-Content-Digest")
+    try:
+        return parse_digest(told) if told else None
+    except InvalidArgument as error:
+        raise Upstream(f"the registry's answer: {error}") from None
+
+
+def received(reply: aiohttp.ClientResponse) -> int:
+    """How many bytes of an upload have arrived, by the Range field."""
+    last = reply.headers.get("Range", "").rpartition("-")[2]
+    return int(last) + 1 if last.isascii() and last.isdigit() and last != "0" else 0
+
+
+def decoded(body: bytes, kind: type[T], what: str = "the registry's answer is not understood") -> T:
     """A JSON answer. Raises Upstream."""
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Upstream(f"the registry's answer is not understood: {error}") from None
+        raise Upstream(f"{what}: {error}") from None
+    except RecursionError:
+        raise Upstream(f"{what}: it nests too deeply") from None

@@ -21,8 +21,9 @@ from sampan.errors import Unauthenticated, Upstream
 
 __all__ = ["Authorizer", "Challenge", "Credentials", "Scope", "parse_challenges"]
 
-_PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|$)')
+_PARAMETER = re.compile(r'\b(\w++)\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"|([^\s,"]++))\s*+(?:,|$)')
 _SCHEME = re.compile(r"(?:^|,)\s*(Basic|Bearer)(?:\s+|$)", re.IGNORECASE)
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _DEFAULT_LIFETIME = 60.0
 _MARGIN = 5.0
 _CLIENT = "sampan"
@@ -174,7 +175,7 @@ class Authorizer:
     async def _fetched(self, challenge: Challenge, scopes: tuple[str, ...]) -> str:
         reply = await self._ask(challenge, scopes)
         token = reply.token or reply.access_token
-        if not token:
+        if not _TOKEN.fullmatch(token):
             raise Upstream("the token service's answer has no token")
         lifetime = max(_DEFAULT_LIFETIME, reply.expires_in or 0)
         now = time.monotonic()

@@ -22,14 +22,18 @@ from sampan.images.remote.answers import (
     UploadPlace,
     declared_type,
     decoded,
+    length_of,
     named,
     next_page,
+    received,
     referrers_tag,
     start_of,
+    told_digest,
     verified_digest,
 )
 from sampan.images.remote.auth import CATALOG, Scope
-from sampan.images.remote.connection import Body, Connection
+from sampan.images.remote.connection import Connection
+from sampan.images.remote.wire import Body
 from sampan.oci import mediatypes
 from sampan.oci.digest import Digest, hasher, parse_digest
 from sampan.oci.documents import Descriptor, Index, parse
@@ -48,6 +52,8 @@ ACCEPTED = ", ".join(
     )
 )
 BINARY = "application/octet-stream"
+_MOST_PAGES = 10_000
+_LIST_LIMIT = 256 << 20
 T = TypeVar("T")
 
 
@@ -102,10 +108,10 @@ class RegistryClient:
             content = b"" if method == "HEAD" else await connection.read(reply, MANIFEST_LIMIT)
             media_type = reply.headers.get("Content-Type", "").partition(";")[0].strip()
             if method == "HEAD":
-                told = reply.headers.get("Docker-Content-Digest", reference if ":" in reference else "")
-                if not told:
+                told = told_digest(reply) or (parse_digest(reference) if ":" in reference else None)
+                if told is None:
                     return await self._manifest(connection, reference, "GET")
-                return RemoteManifest(parse_digest(told), media_type, int(reply.headers.get("Content-Length", 0)))
+                return RemoteManifest(told, media_type, length_of(reply))
             digest = verified_digest(content, reply, reference)
         return RemoteManifest(digest, declared_type(content, media_type), len(content), content)
 
@@ -120,18 +126,18 @@ class RegistryClient:
             async with connection.request(
                 "HEAD", place, f"asking for {digest}", scopes=scopes, accept=(200, 404)
             ) as reply:
-                return int(reply.headers.get("Content-Length", 0)) if reply.status == 200 else None
+                return length_of(reply) if reply.status == 200 else None
 
         return await ask(await self._registry()) if writing else await self._anywhere(ask)
 
     @asynccontextmanager
-    async def open_blob(self, digest: str, offset: int = 0) -> AsyncIterator[tuple[aiohttp.ClientResponse, int]]:
-        """The answer with a blob's bytes, and from where on it has them: 0 where the registry knows no ranges."""
+    async def open_blob(self, digest: str, offset: int = 0) -> AsyncIterator[tuple[AsyncIterator[bytes], int]]:
+        """A blob's bytes as they come, and from where on: 0 where the registry knows no ranges."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         place = f"/v2/{self.name}/blobs/{digest}"
 
-        async def ask(connection: Connection) -> aiohttp.ClientResponse:
-            return await connection.send(
+        async def ask(connection: Connection) -> tuple[aiohttp.ClientResponse, AsyncIterator[bytes]]:
+            reply = await connection.send(
                 "GET",
                 place,
                 f"downloading {digest}",
@@ -140,10 +146,11 @@ class RegistryClient:
                 accept=(200, 206),
                 attempts=1,
             )
+            return reply, connection.pieces(reply)
 
-        reply = await self._anywhere(ask)
+        reply, pieces = await self._anywhere(ask)
         try:
-            yield reply, start_of(reply, offset)
+            yield pieces, start_of(reply, offset)
         finally:
             reply.release()
 
@@ -204,9 +211,7 @@ class RegistryClient:
         async with connection.request(
             "GET", place.url, "asking for the upload", scopes=self._push, accept=(202, 204)
         ) as reply:
-            last = reply.headers.get("Range", "0-0").rpartition("-")[2]
-            offset = int(last) + 1 if last.isdigit() and last != "0" else 0
-            return UploadPlace(self._location(reply), offset)
+            return UploadPlace(self._location(reply), received(reply))
 
     async def end_upload(self, place: UploadPlace, digest: str) -> None:
         """Make an upload the blob `digest`."""
@@ -262,10 +267,17 @@ class RegistryClient:
 
     async def _pages(self, connection: Connection, place: str, scopes: tuple[str, ...]) -> AsyncIterator[bytes]:
         what = self.reference.familiar_name
+        seen: set[str] = set()
+        size = 0
         while place:
             async with connection.request("GET", place, what, scopes=scopes) as reply:
-                yield await connection.read(reply, MANIFEST_LIMIT)
+                body = await connection.read(reply, MANIFEST_LIMIT)
+                seen |= {connection.url(place), str(reply.url)}
                 place = next_page(reply)
+            size += len(body)
+            if place in seen or len(seen) > _MOST_PAGES or size > _LIST_LIMIT:
+                raise Upstream(f"{what}: the registry's list does not end")
+            yield body
 
     # referrers where the registry does not keep them (distribution specification, "Referrers Tag Schema")
 
@@ -314,4 +326,7 @@ class RegistryClient:
         location = reply.headers.get("Location")
         if not location:
             raise Upstream("the registry's answer does not say where the upload goes")
-        return urljoin(str(reply.url), location)
+        try:
+            return urljoin(str(reply.url), location)
+        except ValueError:
+            raise Upstream(f"the registry wants an upload sent to {location!r}, which is no address") from None

@@ -6,53 +6,32 @@ request -> 401: learn the challenge, once more     -> 408, 429, 5xx, broken: wai
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import random
-import re
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import TypeVar
+from urllib.parse import urlencode
 
 import aiohttp
-import msgspec
 from yarl import URL
 
 from sampan.errors import SampanError, Upstream
+from sampan.images.remote.answers import decoded
 from sampan.images.remote.auth import Authorizer, Credentials, TokenReply, refused
-from sampan.images.remote.endpoints import Endpoint, tls_context
-from sampan.images.remote.failures import Broken, Unreachable, answers_of, of_answer
+from sampan.images.remote.endpoints import Endpoint
+from sampan.images.remote.failures import Broken, Unreachable, of_answer, told_by
 from sampan.images.remote.settings import RemoteSettings
+from sampan.images.remote.wire import FAILURES, Body, Wire, checked, pieces_of, words_of
 
-__all__ = ["Connection", "make_session", "with_retries"]
+__all__ = ["Connection", "with_retries"]
 
 T = TypeVar("T")
-Body = bytes | Callable[[], AsyncIterator[bytes]] | None
-"""A request's body; a stream is made anew for each try."""
 
 _AGAIN = frozenset((408, 429, 500, 502, 503, 504))
 _ERROR_LIMIT = 64 << 10
-_TRIED = re.compile(r"Connect call failed \('([^']+)', (\d+)")
-_FAILURES = (aiohttp.ClientError, TimeoutError, ConnectionError)
-
-
-def make_session(settings: RemoteSettings) -> aiohttp.ClientSession:
-    """The pool of connections that all endpoints share."""
-    timeout = aiohttp.ClientTimeout(
-        total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout, ceil_threshold=60
-    )
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, limit_per_host=64),
-        timeout=timeout,
-        headers={"User-Agent": settings.agent},
-        auto_decompress=False,
-        read_bufsize=1 << 20,
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
 
 
 class Connection:
@@ -66,9 +45,8 @@ class Connection:
         credentials: Credentials | None,
     ) -> None:
         self.endpoint = endpoint
-        self._session = session
         self._settings = settings
-        self._tls = tls_context(endpoint, settings.certificates) if endpoint.base.startswith("https") else None
+        self._wire = Wire(session, settings, endpoint)
         self.authorizer = Authorizer(credentials, self._fetch_token)
 
     def url(self, place: str) -> str:
@@ -123,12 +101,16 @@ class Connection:
     async def read(self, reply: aiohttp.ClientResponse, limit: int) -> bytes:
         """The whole body of an answer. Raises Upstream when it has more than `limit` bytes, Broken when it is cut."""
         try:
-            body = await _up_to(reply, limit + 1)
-        except _FAILURES as error:
-            raise Broken(f"reading from {self.endpoint.host}: {_words(error)}") from None
+            body = await self._wire.document(reply, limit + 1)
+        except FAILURES as error:
+            raise Broken(f"reading from {self.endpoint.host}: {words_of(error)}") from None
         if len(body) > limit:
             raise Upstream(f"{self.endpoint.host} sent more than {limit} bytes where a small document was asked for")
         return body
+
+    def pieces(self, reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        """A large body as it comes. Raises Broken where it breaks off or stalls."""
+        return pieces_of(reply, self._settings.read_timeout)
 
     async def _authorized(
         self,
@@ -141,50 +123,31 @@ class Connection:
         accept: tuple[int, ...],
     ) -> aiohttp.ClientResponse:
         begun = time.monotonic()
+        url = self.url(place)
+        own = self._wire.is_own(checked(url, what))
         while True:
             try:
-                sent = await self.authorizer.header(scopes)
+                sent = await self.authorizer.header(scopes) if own else None
             except SampanError:
                 # The way in that was learned earlier leads nowhere: the registry may have another by now.
                 if not self.authorizer.forget(begun):
                     raise
                 continue
             fields = {**headers, "Authorization": sent} if sent else dict(headers)
-            reply = await self._send(method, self.url(place), what, fields, body)
+            reply = await self._wire.send(method, url, what, fields, body)
             if reply.status in accept:
                 return reply
-            if reply.status == 401:
+            if reply.status == 401 and own and self._wire.is_own(reply.url):
                 challenges = reply.headers.getall("WWW-Authenticate", [])
                 if self.authorizer.challenged(challenges, scopes, sent, begun):
                     reply.release()
                     continue
             raise await self._failure(what, reply)
 
-    async def _send(
-        self, method: str, url: str, what: str, headers: Mapping[str, str], body: Body
-    ) -> aiohttp.ClientResponse:
-        more: dict[str, Any] = {} if self._tls is None else {"ssl": self._tls}
-        try:
-            return await self._session.request(
-                method,
-                URL(url, encoded=True),
-                headers=headers,
-                data=body() if callable(body) else body,
-                proxy=self._settings.proxies.choose(url),
-                **more,
-            )
-        except (aiohttp.InvalidURL, aiohttp.TooManyRedirects) as error:
-            raise Upstream(f"{what}: {_words(error)}") from None
-        except _FAILURES as error:
-            if isinstance(error, aiohttp.ClientConnectorError):
-                what = f'Get "{self.endpoint.base}/v2/"'  # where docker knocks before it asks for anything
-            kind = Unreachable if _is_nowhere(error) else Broken
-            raise kind(f"{what}: {_words(error)}") from None
-
     async def _failure(self, what: str, reply: aiohttp.ClientResponse) -> SampanError:
         try:
-            body = await _up_to(reply, _ERROR_LIMIT)
-        except _FAILURES:
+            body = await self._wire.document(reply, _ERROR_LIMIT)
+        except FAILURES:
             body = b""
         finally:
             reply.release()
@@ -196,39 +159,34 @@ class Connection:
     async def _fetch_token(
         self, realm: str, parameters: Mapping[str, str], credentials: Credentials, post: bool
     ) -> TokenReply:
-        if "://" not in realm:
-            raise Upstream(f"the registry names {realm!r} as its token service, which is no URL")
+        what = f'Get "{realm}"'
+        url = checked(realm, "the token service")
+        secret = bool(credentials.identity_token or credentials.basic)
+        if secret and not self._wire.is_safe(url):
+            raise Upstream(f"{self.endpoint.host} wants a password sent to {realm}, without TLS: that is refused")
+        given = {key: value for key, value in parameters.items() if value}
 
         async def once() -> TokenReply:
-            return await self._fetch_token_once(realm, parameters, credentials, post)
+            if post:
+                form = {"Content-Type": "application/x-www-form-urlencoded"}
+                return await self._token(what, "POST", url, form, urlencode(given).encode())
+            basic = {"Authorization": credentials.basic} if credentials.basic else {}
+            return await self._token(what, "GET", url.extend_query(_split_scopes(given)), basic)
 
         return await with_retries(self._settings, once)
 
-    async def _fetch_token_once(
-        self, realm: str, parameters: Mapping[str, str], credentials: Credentials, post: bool
+    async def _token(
+        self, what: str, method: str, url: URL, headers: Mapping[str, str], form: bytes | None = None
     ) -> TokenReply:
-        given = {key: value for key, value in parameters.items() if value}
-        basic = credentials.basic if not post else None
-        more: dict[str, Any] = {"data": given} if post else {"params": _split_scopes(given)}
-        if self._tls is not None and realm.startswith("https"):
-            more["ssl"] = self._tls
-        headers = {"Authorization": basic} if basic else {}
-        proxy = self._settings.proxies.choose(realm)
+        reply = await self._wire.send(method, str(url), what, headers, form, secret=form is not None)
         try:
-            method = "POST" if post else "GET"
-            async with self._session.request(method, realm, headers=headers, proxy=proxy, **more) as reply:
-                body = await _up_to(reply, _ERROR_LIMIT)
-        except _FAILURES as error:
-            kind = Unreachable if _is_nowhere(error) else Broken
-            raise kind(f'Get "{realm}": {_words(error)}') from None
-        if reply.status in (400, 401, 403):
-            raise refused(reply.status, "; ".join(str(answer) for answer in answers_of(body)))
-        if reply.status != 200:
-            raise of_answer(f"asking {realm} for a token", reply.status, body)
-        try:
-            return msgspec.json.decode(body, type=TokenReply)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Upstream(f"{realm} answered something that is no token") from None
+            if reply.status in (400, 401, 403):
+                raise refused(reply.status, told_by(await self.read(reply, _ERROR_LIMIT)))
+            if reply.status != 200:
+                raise await self._failure(what, reply)
+            return decoded(await self.read(reply, _ERROR_LIMIT), TokenReply, f"{url.host}'s answer is no token")
+        finally:
+            reply.release()
 
 
 async def with_retries(settings: RemoteSettings, once: Callable[[], Awaitable[T]], attempts: int | None = None) -> T:
@@ -261,51 +219,7 @@ def _retry_after(text: str) -> float | None:
         return None
 
 
-async def _up_to(reply: aiohttp.ClientResponse, limit: int) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    while size < limit and (piece := await reply.content.read(limit - size)):
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
-
-
 def _split_scopes(parameters: Mapping[str, str]) -> list[tuple[str, str]]:
     """Each scope a parameter of its own, as token services take them in a query."""
     pairs = [(key, value) for key, value in parameters.items() if key != "scope"]
     return pairs + [("scope", scope) for scope in parameters.get("scope", "").split(" ") if scope]
-
-
-def _is_nowhere(error: BaseException) -> bool:
-    nowhere = (errno.ENETUNREACH, errno.EHOSTUNREACH)
-    return isinstance(error, aiohttp.ClientConnectorDNSError) or (
-        isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno in nowhere
-    )
-
-
-def _words(error: BaseException) -> str:
-    """What failed, in the words that docker's users know."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"tls: failed to verify certificate: {error.certificate_error}"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"dial tcp: lookup {error.host}: {_dns_words(error.os_error)}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"dial tcp {_address(error)}: connect: {_os_words(error.os_error)}"
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "dial tcp: i/o timeout"
-    return str(error) or type(error).__name__
-
-
-def _dns_words(error: OSError) -> str:
-    return "no such host" if error.errno == socket.EAI_NONAME else (error.strerror or str(error)).lower()
-
-
-def _os_words(error: OSError) -> str:
-    return os.strerror(error.errno).lower() if error.errno else str(error)
-
-
-def _address(error: aiohttp.ClientConnectorError) -> str:
-    """Host and port, the host as the address that was tried where it is told."""
-    tried = _TRIED.search(str(error.os_error))
-    host, port = (tried[1], tried[2]) if tried else (error.host, error.port)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -13,7 +13,6 @@ from sampan.images.remote.pull import choose
 from sampan.images.remote.push import Pusher
 from sampan.images.remote.settings import RemoteSettings
 from sampan.images.remote.sides import Report, silent
-from sampan.images.remote.transfer import pieces_of
 from sampan.oci.digest import Digest
 from sampan.oci.documents import Descriptor, Index, is_index, parse
 from sampan.oci.platform import Platform
@@ -35,9 +34,9 @@ class RegistrySource:
 
     async def read(self, blob: Descriptor, offset: int) -> AsyncIterator[bytes]:
         """See Source."""
-        async with self._client.open_blob(blob.digest, offset) as (reply, start):
+        async with self._client.open_blob(blob.digest, offset) as (pieces, start):
             known = offset - start
-            async for piece in pieces_of(reply):
+            async for piece in pieces:
                 fresh = piece[min(known, len(piece)) :]
                 known -= len(piece) - len(fresh)
                 if fresh:

@@ -7,7 +7,7 @@ any other           https://<domain>; where it may be insecure: https with any c
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -50,8 +50,10 @@ def _mirror(url: str, settings: RemoteSettings) -> Iterable[Endpoint]:
     yield Endpoint(text.rstrip("/"), parts.netloc, verified=verified, mirror=True)
 
 
-def tls_context(endpoint: Endpoint, folders: Iterable[Path]) -> ssl.SSLContext:
+def tls_context(endpoint: Endpoint, folders: Sequence[Path], beyond: str = "") -> ssl.SSLContext:
     """The TLS settings for an endpoint: the system's authorities, and what the folders have for its host.
+
+    `beyond` is a host that the endpoint leads to, when it is another: what the folders have for that counts too.
 
     Raises InvalidArgument for a folder that can't be used (a `.cert` without its `.key`, say).
     """
@@ -59,8 +61,9 @@ def tls_context(endpoint: Endpoint, folders: Iterable[Path]) -> ssl.SSLContext:
     if not endpoint.verified:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    for folder in folders:
-        _add_folder(context, folder / endpoint.host)
+    for host in dict.fromkeys((endpoint.host, beyond or endpoint.host)):
+        for folder in folders:
+            _add_folder(context, folder / host)
     return context
 
 

@@ -36,6 +36,7 @@ _WORDS = {
     403: "denied: requested access to the resource is denied",
 }
 _TEXT_LIMIT = 300
+_WORDS_LIMIT = 2000
 
 
 class Broken(Upstream):
@@ -71,13 +72,18 @@ def answers_of(body: bytes) -> list[Answer]:
     """The errors that a body tells of."""
     try:
         return msgspec.json.decode(body, type=_Answers).errors
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
+
+
+def told_by(body: bytes) -> str:
+    """What an answer's errors say, fit to be shown."""
+    return _shown("; ".join(str(answer) for answer in answers_of(body)), _WORDS_LIMIT)
 
 
 def of_answer(what: str, status: int, body: bytes) -> SampanError:
     """The error that an answer is; `what` says what was asked for."""
-    told = "; ".join(str(answer) for answer in answers_of(body)) or _plain(body) or _WORDS.get(status, "")
+    told = told_by(body) or _plain(body) or _WORDS.get(status, "")
     message = f"{what}: {told}" if told else f"{what}: the registry answered with status {status}"
     kind = _KINDS.get(status)
     if kind is not None:
@@ -86,5 +92,11 @@ def of_answer(what: str, status: int, body: bytes) -> SampanError:
 
 
 def _plain(body: bytes) -> str:
-    text = body[:_TEXT_LIMIT].decode("utf-8", "replace").strip()
-    return "" if text.startswith("<") else text
+    text = body[: 4 * _TEXT_LIMIT].decode("utf-8", "replace").strip()
+    return "" if text.startswith("<") else _shown(text, _TEXT_LIMIT)
+
+
+def _shown(text: str, limit: int) -> str:
+    """Text of a stranger on one's terminal: without control characters, and not too much of it."""
+    clean = "".join(char if char.isprintable() else " " for char in text[:limit])
+    return clean if len(text) <= limit else f"{clean}..."

@@ -12,17 +12,18 @@ from dataclasses import dataclass
 
 from sampan.errors import Denied, InvalidArgument, NotFound, Unauthenticated
 from sampan.images.remote.client import RegistryClient, RemoteManifest
+from sampan.images.remote.push import MOST_NESTED
 from sampan.images.remote.settings import RemoteSettings
 from sampan.images.remote.sides import Report, Sink, silent
 from sampan.images.remote.transfer import download
 from sampan.oci import mediatypes
+from sampan.oci.digest import parse_digest
 from sampan.oci.documents import Descriptor, Index, Manifest, is_index, parse
 from sampan.oci.platform import Platform
 
 __all__ = ["Pulled", "Puller"]
 
 CONFIG_LIMIT = 16 << 20
-_MOST_NESTED = 4
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Puller:
         above: list[RemoteManifest] = []
         found = target
         while is_index(found.content, found.media_type):
-            if len(above) >= _MOST_NESTED:
+            if len(above) >= MOST_NESTED:
                 raise InvalidArgument("the index nests too deeply")
             above.append(found)
             chosen = choose(parse(found.content, Index, "index"), platform, exact)
@@ -164,6 +165,10 @@ def _image(found: RemoteManifest) -> Manifest:
         raise InvalidArgument(
             f"Encountered remote {found.media_type!r} with config {document.config.media_type!r}: this is no image"
         )
+    for entry in (document.config, *document.layers):
+        parse_digest(entry.digest)
+        if entry.size < 0:
+            raise InvalidArgument(f"invalid manifest: {entry.digest} has {entry.size} bytes")
     return document
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sampan.errors import Denied, Unauthenticated
+from sampan.errors import Denied, InvalidArgument, Unauthenticated
 from sampan.images.remote.client import RegistryClient
 from sampan.images.remote.settings import RemoteSettings
 from sampan.images.remote.sides import Report, Source, silent
@@ -15,7 +15,10 @@ from sampan.images.remote.transfer import upload
 from sampan.oci.digest import Digest
 from sampan.oci.documents import Descriptor, Index, Manifest, is_index, parse
 
-__all__ = ["Pusher"]
+__all__ = ["MOST_NESTED", "Pusher"]
+
+MOST_NESTED = 4
+"""Indexes within indexes, at most."""
 
 
 class Pusher:
@@ -40,19 +43,24 @@ class Pusher:
 
         Raises Denied in docker's words, NotFound where the source lacks a document, Unavailable and others.
         """
+        return await self._push(target, tag, 0)
+
+    async def _push(self, target: Descriptor, tag: str, depth: int) -> Digest:
+        if depth > MOST_NESTED:
+            raise InvalidArgument("the index nests too deeply")
         content = await self._source.document(Digest(target.digest))
         try:
             if is_index(content, target.media_type):
-                await self._children(content)
+                await self._children(content, depth)
             else:
                 await self._blobs(content)
             return await self._client.put_manifest(tag or target.digest, content, target.media_type)
         except (Denied, Unauthenticated) as error:
             raise Denied(str(error).partition(": ")[2] or str(error)) from None
 
-    async def _children(self, content: bytes) -> None:
+    async def _children(self, content: bytes, depth: int) -> None:
         for child in parse(content, Index, "index").manifests:
-            await self.push(child)
+            await self._push(child, "", depth + 1)
 
     async def _blobs(self, content: bytes) -> None:
         manifest = parse(content, Manifest, "manifest")

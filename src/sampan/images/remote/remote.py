@@ -8,13 +8,15 @@ from types import TracebackType
 import aiohttp
 import msgspec
 
-from sampan.errors import InvalidArgument, SampanError, Upstream
+from sampan.errors import InvalidArgument, SampanError
+from sampan.images.remote.answers import decoded
 from sampan.images.remote.auth import Credentials
 from sampan.images.remote.client import RegistryClient
-from sampan.images.remote.connection import Connection, make_session
+from sampan.images.remote.connection import Connection
 from sampan.images.remote.endpoints import Endpoint, endpoints_of
 from sampan.images.remote.failures import Broken
 from sampan.images.remote.settings import RemoteSettings
+from sampan.images.remote.wire import make_session
 from sampan.oci.reference import DEFAULT_DOMAIN, Reference
 
 __all__ = ["Found", "Remote"]
@@ -94,10 +96,7 @@ class Remote:
         query = f"{place}?q={quote(wanted, safe='')}&n={limit}"
         async with connection.request("GET", query, f"searching for {term}") as reply:
             body = await connection.read(reply, _SEARCH_LIMIT)
-        try:
-            return msgspec.json.decode(body, type=_FoundList).results
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Upstream(f"{connection.endpoint.host} has no search that is understood here") from None
+        return decoded(body, _FoundList, f"{connection.endpoint.host} has no search that is understood here").results
 
     async def _index(self, credentials: Credentials | None) -> Connection:
         return self._connection(Endpoint("https://index.docker.io", "index.docker.io"), credentials)

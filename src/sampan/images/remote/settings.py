@@ -63,6 +63,9 @@ class RemoteSettings:
     longest_wait: float = 60.0
     connect_timeout: float = 30.0
     read_timeout: float = 60.0
+    """The longest silence; and of a blob at least a kibibyte must come in that time."""
+    document_timeout: float = 120.0
+    """The longest that an answer's head, and a small document whole, may take."""
     chunk_size: int | None = None
     """Uploads go in chunks of this size; None sends each blob in one request."""
     agent: str = "sampan"

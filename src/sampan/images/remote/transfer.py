@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
-import aiohttp
-
 from sampan.errors import Conflict, NotFound, SampanError, Upstream
 from sampan.images.remote.client import RegistryClient, UploadPlace
 from sampan.images.remote.connection import pause
@@ -19,7 +17,7 @@ from sampan.images.remote.sides import BlobWriter, Report, Source
 from sampan.oci.digest import Digest
 from sampan.oci.documents import Descriptor
 
-__all__ = ["download", "pieces_of", "upload"]
+__all__ = ["download", "upload"]
 
 _MOST_ORIGINS = 4
 """Repositories that a blob is tried to be mounted from."""
@@ -51,9 +49,9 @@ async def download(
 
 
 async def _fetch(client: RegistryClient, layer: Descriptor, writer: BlobWriter, report: Report) -> None:
-    async with client.open_blob(layer.digest, writer.offset) as (reply, start):
+    async with client.open_blob(layer.digest, writer.offset) as (pieces, start):
         known = writer.offset - start
-        async for piece in pieces_of(reply):
+        async for piece in pieces:
             if known:
                 skipped = min(known, len(piece))
                 known -= skipped
@@ -65,15 +63,6 @@ async def _fetch(client: RegistryClient, layer: Descriptor, writer: BlobWriter, 
                 report(layer, "bytes", writer.offset)
     if writer.offset < layer.size:
         raise Broken(f"{layer.digest} ended after {writer.offset} of {layer.size} bytes")
-
-
-async def pieces_of(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """The body, in pieces as large as what has arrived; a break in it is Broken."""
-    try:
-        while piece := await reply.content.readany():
-            yield piece
-    except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
-        raise Broken(f"the connection broke: {error or type(error).__name__}") from None
 
 
 async def upload(
