@@ -285,7 +285,7 @@ def test_a_failed_pull_leaves_nothing_and_is_resumed(sampand, registry):
 @pytest.mark.parametrize("wrong", ["digest", "short", "longer"])
 def test_other_bytes_than_were_promised(sampand, registry, one, wrong):
     name, digest, layer = one
-    bad = {"digest": layer[:-9] + b"x" + layer[-8:], "short": layer[:-1], "long": layer + b"more"}[wrong]
+    bad = {"digest": layer[:-9] + b"x" + layer[-8:], "short": layer[:-1], "longer": layer + b"more"}[wrong]
     registry.blobs[digest] = bad
 
     def fault(handler: Handler, wanted: str, offset: int) -> bool:
