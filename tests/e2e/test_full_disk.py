@@ -170,3 +170,19 @@ def test_images_make_room_on_a_full_disk(small):
         settled(small, 8 << 20)
         assert [one["RepoTags"] for one in client.get("/images/json").json()] == [["busybox:latest"]]
         assert json.loads(client.post("/images/prune").body)["SpaceReclaimed"] == 0
+
+
+def test_a_container_whose_log_fills_the_disk(small):
+    with small.daemon.client() as client:
+        storm.run(client, "chatty", "sh", "-c", "while :; do echo $(cat /etc/passwd) a rather long line; done")
+        fill_layer(client, "quiet", 4000)
+        small.fill()
+        assert client.post("/containers/quiet/stop?t=0").status == 204
+        assert client.get("/containers/chatty/logs?stdout=1&tail=2").status == 200
+        assert client.post("/containers/chatty/stop?t=1").status == 204
+        assert storm.state(client, "chatty")["ExitCode"] == 137
+        assert client.post("/containers/quiet/start").status in (204, 500)
+        for name in ("chatty", "quiet"):
+            assert client.delete(f"/containers/{name}?force=1").status == 204
+        settled(small, 2 << 20)
+        storm.run(client, "again", "true")

@@ -13,6 +13,7 @@ Used by the database's writer thread alone.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -45,7 +46,7 @@ class Room:
 
     def give_up(self) -> bool:
         """Let the space be used; False when there is none."""
-        if not self._there:
+        if not self._is_whole():
             return False
         log.warning("the disk of %s is full: nothing new is made until something is removed", self._path.parent)
         self._path.unlink(missing_ok=True)
@@ -59,19 +60,20 @@ class Room:
             return False
 
     def _free(self) -> int:
+        """With what a file system keeps for root, which the daemon mostly is; making the file shows."""
         disk = os.statvfs(self._path.parent)
-        return disk.f_bavail * disk.f_frsize
+        return disk.f_bfree * disk.f_frsize
 
     def _make(self) -> bool:
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError:
-            return False
-        try:
-            os.posix_fallocate(descriptor, 0, self._size)
-        except OSError:
+            try:
+                os.posix_fallocate(descriptor, 0, self._size)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
             self._path.unlink(missing_ok=True)
-            return False
-        finally:
-            os.close(descriptor)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                return False
+            log.warning("no space can be held back in %s: %s", self._path, error.strerror)
         return True

@@ -1,5 +1,7 @@
 """Space that is held back for what makes room."""
 
+import errno
+import os
 import sqlite3
 
 import pytest
@@ -72,6 +74,17 @@ def test_without_free_space_nothing_is_held_back(path, monkeypatch):
     monkeypatch.setattr(Room, "_free", lambda room: 1000)
     room = Room(path)
     assert not room.there()
+    assert not path.exists()
+
+
+def test_where_nothing_can_be_held_back_everything_goes_on(path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    room = Room(path)
+    assert room.there()
+    assert not room.give_up()
     assert not path.exists()
 
 
