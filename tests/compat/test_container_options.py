@@ -10,7 +10,6 @@ import json
 import os
 import re
 import subprocess
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 
 from rig.engines import TEST_HOST
 from rig.http import EngineClient, demultiplex
+from rig.waiting import wait_until
 
 pytestmark = pytest.mark.root
 
@@ -68,14 +68,6 @@ def start_refused(api: EngineClient, *command: str, **options: Any) -> tuple[int
     answer = api.post(f"/containers/{identity}/start")
     api.delete(f"/containers/{identity}?force=1")
     return answer.status, answer.message
-
-
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"still false after {seconds} s: {condition}"
-        time.sleep(0.02)
-    return value
 
 
 def namespace(pid: int | str, kind: str) -> str:

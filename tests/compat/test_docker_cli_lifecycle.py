@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import datetime
 from subprocess import PIPE
 
 import pytest
 
+from rig.waiting import wait_until
+
 IMAGE = "busybox"
 PATIENT = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"
-
-
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"still false after {seconds} s: {condition}"
-        time.sleep(0.02)
-    return value
 
 
 @pytest.fixture

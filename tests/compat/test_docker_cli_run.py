@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import signal
-import time
 from subprocess import PIPE
 
 import pytest
 
+from rig.waiting import wait_until
+
 IMAGE = "busybox"
-
-
-def wait_until(condition, seconds=20):
-    """Poll until `condition()` is true, and return what it gave."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"still false after {seconds} s: {condition}"
-        time.sleep(0.02)
-    return value
 
 
 def test_foreground_output_on_both_streams(docker):

@@ -8,17 +8,11 @@ import time
 
 import pytest
 
+from rig.waiting import wait_until
+
 pytestmark = pytest.mark.root
 
 FILL = "echo data >/f; rm /etc/group; mkdir /d; chown 1000 /d; sleep 1000"
-
-
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"still false after {seconds} s: {condition}"
-        time.sleep(0.02)
-    return value
 
 
 @pytest.fixture

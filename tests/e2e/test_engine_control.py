@@ -10,18 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from rig.waiting import wait_until
+
 pytestmark = pytest.mark.root
 
 MIB = 1 << 20
 COUNTING = "i=0; while :; do i=$((i+1)); echo $i >/count; done"
-
-
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"still false after {seconds} s: {condition}"
-        time.sleep(0.02)
-    return value
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import io
 import json
 import os
 import tarfile
-import time
 from pathlib import Path
 
 import pytest
+
+from rig.waiting import wait_until
 
 pytestmark = pytest.mark.root
 
@@ -19,14 +20,6 @@ FILL = (
     "ln /w/f /w/hard; mkfifo /w/fifo; echo deep >/w/sub/deep/x; rm /etc/group; chmod 700 /home; echo t >/t/inside;"
     "echo v >/vol/v; touch /filled; sleep 1000"
 )
-
-
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"still false after {seconds} s: {condition}"
-        time.sleep(0.02)
-    return value
 
 
 @pytest.fixture

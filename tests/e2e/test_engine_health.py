@@ -7,17 +7,11 @@ import time
 
 import pytest
 
+from rig.waiting import wait_until
+
 pytestmark = pytest.mark.root
 
 SECOND = 10**9
-
-
-def wait_until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"still false after {seconds} s: {condition}"
-        time.sleep(0.02)
-    return value
 
 
 def run(docker, name, check, *options):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from rig.netns import Netns
+from rig.waiting import wait_until
 from sampan.engine.networks.service import Attached, Networks
 from sampan.errors import Conflict, Exhausted, NotFound
 from sampan.kernel import namespaces
@@ -136,13 +136,6 @@ def kill(member: Any) -> None:
         member.process.kill()
         member.process.wait()
     member.running, member.process = False, None
-
-
-def wait_until(condition: Any, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 @pytest.fixture

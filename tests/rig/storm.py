@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import random
 import threading
-import time
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Any
 
 from rig.engines import Engine
 from rig.http import EngineClient, demultiplex
+from rig.waiting import wait_until
 
 GONE = "gone"
 
@@ -24,15 +24,6 @@ GONE = "gone"
 def dice() -> random.Random:
     """The run's randomness: SAMPAN_TEST_SEED, which conftest chooses and prints where it isn't given."""
     return random.Random(int(os.environ["SAMPAN_TEST_SEED"]))
-
-
-def wait_until(condition: Any, what: str, seconds: float = 20) -> Any:
-    """Poll until `condition()` gives something true, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what}: still not so after {seconds} s"
-        time.sleep(0.02)
-    return value
 
 
 def create(client: EngineClient, name: str, *command: str, **options: Any) -> str:
