@@ -27,6 +27,7 @@ TEMPORARY = re.compile(r"\bdocker-import-\d+\b")
 ADDRESS = re.compile(r"\b172\.\d+\.\d+\.\d+\b")
 MAC = re.compile(r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b")
 NUMBERS = {"Pid", "Created", "time", "timeNano", "SizeRw", "SizeRootFs"}
+SECONDS = {"execDuration"}
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ class Session:
             return {self._text(name): self.normalise(item, name) for name, item in value.items()}
         if isinstance(value, list):
             return [self.normalise(item) for item in value]
+        if key in SECONDS and str(value).isdigit():
+            return f"<{key}>"
         if isinstance(value, str):
             return self._text(value)
         if key in NUMBERS and isinstance(value, int) and value > 0:
