@@ -109,7 +109,7 @@ class ReplyWriter:
             self._transport.write(b"%x\r\n%b\r\n" % (len(item), item))
             return
         self._transport.write(b"%x\r\n" % len(item))
-        self._transport.write(item)
+        self._transport.write(memoryview(item))  # what does not fit the socket is a view then, not a copy
         self._transport.write(b"\r\n")
 
     async def _write_items(self, body: AsyncIterator[bytes], chunked: bool) -> int:
@@ -120,7 +120,7 @@ class ReplyWriter:
             if chunked:
                 self._write_chunk(item)
             else:
-                self._transport.write(item)
+                self._transport.write(memoryview(item))
             await self._flow.drain()
             sent += len(item)
             if sent >= turn:
