@@ -69,6 +69,12 @@ async def fetch(storage: Storage, digest: Digest, offset: int, count: int) -> by
     return b"".join([piece async for piece in body])
 
 
+async def test_a_storage_that_is_there_passes_its_check(pair):
+    await pair.one.check()
+    await pair.one.write("k/x", b"1")
+    await pair.two.check()
+
+
 # records
 
 

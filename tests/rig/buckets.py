@@ -49,11 +49,11 @@ def serving_buckets() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def in_a_bucket(address: str) -> Callable[[], Storage]:
+def in_a_bucket(address: str, bucket: str = BUCKET) -> Callable[[], Storage]:
     """A place of its own in the bucket; each call of what is returned gives another replica's storage there."""
     from sampan.registry.storage.s3 import S3Settings, S3Storage
 
-    settings = S3Settings(BUCKET, f"some/{secrets.token_hex(6)}", address, REGION, KEY_ID, KEY)
+    settings = S3Settings(bucket, f"some/{secrets.token_hex(6)}", address, REGION, KEY_ID, KEY)
     return lambda: S3Storage(settings)
 
 

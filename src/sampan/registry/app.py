@@ -97,7 +97,7 @@ class RegistryApp:
 
     async def _health(self, request: Request) -> Response:
         """200 while the storage answers."""
-        await self._registry.storage.modified("health")
+        await self._registry.storage.check()
         return Response(200, {"Content-Type": "application/json"}, b'{"status":"ok"}')
 
 

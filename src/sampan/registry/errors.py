@@ -99,8 +99,10 @@ def failure(error: Exception, what: str) -> RegistryError:
     for kind, code, status in _KINDS:
         if isinstance(error, kind):
             return RegistryError(code, str(error), status=status)
-    if isinstance(error, OSError) and error.errno in _FULL:
-        log.error("%s: %s", what, error.strerror)
-        return RegistryError("UNKNOWN", f"the registry can't store this: {error.strerror}", status=507)
+    if isinstance(error, OSError):
+        log.error("%s: %s", what, error)
+        if error.errno in _FULL:
+            return RegistryError("UNKNOWN", f"the registry can't store this: {error.strerror}", status=507)
+        return RegistryError("UNKNOWN", f"the registry's storage failed: {error.strerror or error}", status=503)
     log.error("%s failed", what, exc_info=error)
     return RegistryError("UNKNOWN", "internal error")

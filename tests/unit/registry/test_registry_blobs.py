@@ -258,6 +258,18 @@ async def test_health(client):
     assert (answer.status, answer.json()) == (200, {"status": "ok"})
 
 
+async def test_a_registry_whose_storage_has_vanished_is_not_healthy(client, tmp_path):
+    (tmp_path / "root").rename(tmp_path / "elsewhere")
+    for path in ("/health", "/healthz"):
+        answer = await client.get(path)
+        assert (answer.status, answer.code) == (503, "UNKNOWN")
+        assert "No such file or directory" in answer.json()["errors"][0]["message"]
+    answer = await client.ask("POST", "/v2/a/blobs/uploads/", b"")
+    assert (answer.status, answer.code) == (503, "UNKNOWN")
+    (tmp_path / "elsewhere").rename(tmp_path / "root")
+    assert (await client.get("/health")).status == 200
+
+
 @pytest.mark.parametrize("tenth", range(1, 10))
 async def test_an_upload_cut_anywhere_goes_on_where_it_was_cut(client, tenth):
     place = await begin(client)

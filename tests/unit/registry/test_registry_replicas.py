@@ -45,6 +45,14 @@ async def test_an_upload_moves_between_replicas(replicas):
         assert (part.status, part.body) == (206, content[10:20])
 
 
+async def test_a_registry_without_its_bucket_is_not_healthy(s3_server, replicas):
+    assert (await replicas[0].get("/health")).status == 200
+    async with served(Registry(in_a_bucket(s3_server, "no-such-bucket")())) as lost:
+        answer = await lost.get("/health")
+        assert (answer.status, answer.code) == (503, "UNKNOWN")
+        assert "the object storage failed" in answer.json()["errors"][0]["message"]
+
+
 async def test_what_one_stores_the_other_serves(replicas):
     one, two = replicas
     digest = await one.put_image("a/b", "t")

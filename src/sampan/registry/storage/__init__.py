@@ -113,5 +113,8 @@ class Storage(Protocol):
     async def uploads(self) -> list[UploadInfo]:
         """Every upload."""
 
+    async def check(self) -> None:
+        """Raises Unavailable or OSError when the storage is not there."""
+
     async def close(self) -> None:
         """Let go of threads and connections."""

@@ -145,6 +145,11 @@ class FileStorage:
         """See Storage."""
         return await self._run(self._uploads.list)
 
+    async def check(self) -> None:
+        """See Storage."""
+        for folder in (self._records, self._blobs, self._tmp):
+            os.stat(folder)
+
     async def close(self) -> None:
         """See Storage."""
         await asyncio.to_thread(self._threads.shutdown)

@@ -223,6 +223,11 @@ class S3Storage:
         names = {entry["path"].split("/")[1] async for entry in self._bucket.list("uploads/")}
         return [info for name in sorted(names) if (info := await self.upload(name)) is not None]
 
+    async def check(self) -> None:
+        """See Storage."""
+        async for _ in self._bucket.list("records/"):
+            break
+
     async def close(self) -> None:
         """See Storage."""
         self._known.clear()
