@@ -32,7 +32,9 @@ class FileStore:
         self.store.recover()
 
     def files(self):
-        return sorted(path for path in self.root.rglob("*") if path.is_file() and path.name[:2] != "db")
+        """What the store itself keeps: neither the database nor the space that this holds back."""
+        found = (path for path in self.root.rglob("*") if path.is_file())
+        return sorted(path for path in found if path.name[:2] != "db" and path.name != "room.bin")
 
     def close(self):
         self.database.close()
