@@ -7,17 +7,14 @@ change nothing. `CASES` are sequences. Where the two disagree on purpose, `EXPEC
 from __future__ import annotations
 
 import io
-import re
 import tarfile
 import time
 import urllib.parse
-from dataclasses import dataclass
 
 import pytest
 
-from rig.care import load, remove_containers
-from rig.differential import Observation, Session, differences
-from rig.engines import TEST_HOST, GenuineDockerd
+from rig.differential import Difference, Judge, Observation, Session, clean, filtered, window
+from rig.engines import TEST_HOST
 
 CASES = {}
 
@@ -25,15 +22,6 @@ CASES = {}
 def case(function):
     CASES[function.__name__] = function
     return function
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Calls and paths (regular expressions, matched whole) that may differ, and why."""
-
-    why: str
-    path: str
-    call: str = ".*"
 
 
 GARBAGE = (
@@ -81,46 +69,7 @@ EXPECTED = (
 )
 
 
-def only_a_hint_more(path, theirs, mine):
-    """Ours says the same and then what to do."""
-    return path == ".message" and isinstance(mine, str) and isinstance(theirs, str) and mine.startswith(theirs)
-
-
-def refused_as_wrong(path, theirs, mine):
-    """A request that is wrong is a 400, where dockerd says 500."""
-    return path == "status" and (theirs, mine) == (500, 400)
-
-
-def words_of_the_decoder(path, theirs, mine):
-    """What is wrong in a document is said in the JSON library's words, with the place."""
-    known = ("invalid JSON: ", "malformed Content-Type header ")
-    return path == ".message" and any(str(theirs).startswith(word) and str(mine).startswith(word) for word in known)
-
-
-def words_of_a_filter(path, theirs, mine):
-    """The same filter is refused; how its value must look is said in our words."""
-    theirs, mine = str(theirs), str(mine)
-    return path == ".message" and theirs.startswith("invalid filter '") and theirs.split(": ")[0] == mine.split(": ")[0]
-
-
-def same_reason_to_not_start(path, theirs, mine):
-    """The chain of programs before the cause differs between runtimes; the cause, which clients look at, must not."""
-    marker = "OCI runtime create failed: "
-    if not (path in (".message", ".State.Error") and marker in str(theirs) and marker in str(mine)):
-        return False
-    return theirs.rpartition(": ")[2] == mine.rpartition(": ")[2]
-
-
-def filtered(path, text):
-    """The path with `text` as its filters."""
-    return f"{path}{'&' if '?' in path else '?'}{urllib.parse.urlencode({'filters': text})}"
-
-
-def window(since):
-    """The events from then to now."""
-    return f"/events?since={since:.9f}&until={time.time():.9f}"
-
-
+JUDGE = Judge(EXPECTED)
 EXISTING = ("made", "runner", "past")
 
 READS = [
@@ -985,45 +934,6 @@ def read_case(method, path):
     return lambda s: s.call(method, path)
 
 
-USED: set[Difference] = set()
-
-
-ALIKE = (only_a_hint_more, refused_as_wrong, words_of_the_decoder, words_of_a_filter, same_reason_to_not_start)
-
-
-def unexpected(genuine, ours):
-    for call, path, left, right in differences(genuine, ours):
-        known = [d for d in EXPECTED if re.fullmatch(d.call, call) and re.fullmatch(d.path, path)]
-        USED.update(known)
-        if not known and not any(alike(path, left, right) for alike in ALIKE):
-            yield f"{call}: {path}: genuine {left!r}, ours {right!r}"
-
-
-def clean(engine):
-    remove_containers(engine)
-    with engine.client() as client:
-        for image in client.get("/images/json").json():
-            for tag in image["RepoTags"]:
-                if tag != "busybox:latest":
-                    client.delete(f"/images/{tag}")
-
-
-@pytest.fixture(scope="module")
-def pair(genuine, request):
-    """Both engines with the busybox image and nothing else. SAMPAN_TEST_HOST=genuine compares two genuine ones."""
-    if TEST_HOST == "genuine":
-        other = GenuineDockerd()
-        request.addfinalizer(other.close)
-        other.start()
-    else:
-        other = request.getfixturevalue("sampand")
-    for engine in (genuine, other):
-        clean(engine)
-        load(engine)
-    yield genuine, other
-    clean(genuine)
-
-
 @pytest.fixture(scope="module")
 def standing(pair):
     """Both engines with the three standing containers."""
@@ -1039,26 +949,15 @@ def standing(pair):
         clean(engine)
 
 
-def compare(engines, run):
-    recordings = []
-    for engine in engines:
-        session = Session(engine)
-        run(session)
-        session.client.close()
-        recordings.append(session.observations)
-    found = list(unexpected(*recordings))
-    assert not found, f"{len(found)} differences:\n" + "\n".join(found)
-
-
 @pytest.mark.parametrize(("method", "path"), READS, ids=[f"{m} {urllib.parse.unquote(p)}" for m, p in READS])
 def test_reads_and_refusals(standing, method, path):
-    compare(standing, read_case(method, path))
+    JUDGE.compare(standing, read_case(method, path))
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_sequences(pair, name):
     try:
-        compare(pair, CASES[name])
+        JUDGE.compare(pair, CASES[name])
     finally:
         for engine in pair:
             clean(engine)
@@ -1070,6 +969,6 @@ def test_there_are_enough():
 
 def test_each_expected_difference_is_real():
     """Runs last: a difference that is listed and no longer there must go from the list."""
-    if TEST_HOST == "genuine" or not USED:
+    if TEST_HOST == "genuine" or not JUDGE.used:
         pytest.skip("needs the other tests of this module, against sampand")
-    assert set(EXPECTED) - USED == set()
+    assert JUDGE.unused() == set()

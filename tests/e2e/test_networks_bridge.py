@@ -80,7 +80,7 @@ class World:
         self.closed = False
         self.database = Database(self.folder / "db")
         with namespaces.inside(self.host.descriptor):
-            self.networks = Networks(self.database, self.settings, self.members)
+            self.networks = Networks(self.database, self.settings, self.members, lambda *_: None)
             # The worker thread inherits the namespace of the thread that starts it.
             self.networks._fabric._worker.submit(lambda: None).result()
         return self.networks

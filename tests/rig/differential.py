@@ -2,18 +2,21 @@
 
 A case is a function that makes calls on a `Session`. Each call adds an `Observation` (the call, its status, its body),
 with what can't be equal replaced by placeholders: ids (numbered where this session made the thing; digests stay),
-times, addresses, pids, roots. `differences` then lists the places where two recordings disagree.
+times, addresses, pids, roots. `differences` then lists the places where two recordings disagree, and a `Judge` knows
+which of them are expected.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rig.care import remove_containers
 from rig.engines import Engine
 from rig.http import demultiplex
 
@@ -80,6 +83,10 @@ class Session:
 
     def delete(self, path: str) -> Any:
         return self.call("DELETE", path)
+
+    def record(self, what: str, found: Any) -> None:
+        """Add something that was found out in other ways."""
+        self.observations.append(Observation(what, 200, "", self.normalise(found)))
 
     def quietly(self, method: str, path: str, document: Any = None) -> Any:
         """A call that is not recorded; its document."""
@@ -156,3 +163,100 @@ def differences(genuine: list[Observation], ours: list[Observation]) -> Iterator
                 yield theirs.call, path, *pair
     if [seen.call for seen in genuine] != [seen.call for seen in ours]:
         yield "the case", "calls", [seen.call for seen in genuine], [seen.call for seen in ours]
+
+
+def filtered(path: str, text: str) -> str:
+    """The path with `text` as its filters."""
+    return f"{path}{'&' if '?' in path else '?'}{urllib.parse.urlencode({'filters': text})}"
+
+
+def window(since: float) -> str:
+    """The events from then to now."""
+    return f"/events?since={since:.9f}&until={time.time():.9f}"
+
+
+# -- what may differ
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Calls and paths (regular expressions, matched whole) that may differ, and why."""
+
+    why: str
+    path: str
+    call: str = ".*"
+
+
+def only_a_hint_more(path: str, theirs: Any, mine: Any) -> bool:
+    """Ours says the same and then what to do."""
+    return path == ".message" and isinstance(mine, str) and isinstance(theirs, str) and mine.startswith(theirs)
+
+
+def refused_as_wrong(path: str, theirs: Any, mine: Any) -> bool:
+    """A request that is wrong is a 400, where dockerd says 500."""
+    return path == "status" and (theirs, mine) == (500, 400)
+
+
+def words_of_the_decoder(path: str, theirs: Any, mine: Any) -> bool:
+    """What is wrong in a document is said in the JSON library's words, with the place."""
+    known = ("invalid JSON: ", "malformed Content-Type header ")
+    return path == ".message" and any(str(theirs).startswith(word) and str(mine).startswith(word) for word in known)
+
+
+def words_of_a_filter(path: str, theirs: Any, mine: Any) -> bool:
+    """The same filter is refused; how its value must look is said in our words."""
+    theirs, mine = str(theirs), str(mine)
+    return path == ".message" and theirs.startswith("invalid filter '") and theirs.split(": ")[0] == mine.split(": ")[0]
+
+
+def same_reason_to_not_start(path: str, theirs: Any, mine: Any) -> bool:
+    """The chain of programs before the cause differs between runtimes; the cause, which clients look at, must not."""
+    marker = "OCI runtime create failed: "
+    if not (path in (".message", ".State.Error") and marker in str(theirs) and marker in str(mine)):
+        return False
+    return str(theirs).rpartition(": ")[2] == str(mine).rpartition(": ")[2]
+
+
+ALIKE = (only_a_hint_more, refused_as_wrong, words_of_the_decoder, words_of_a_filter, same_reason_to_not_start)
+
+
+class Judge:
+    """Says which differences of two recordings are not expected, and which of the expected ones were never seen."""
+
+    def __init__(self, expected: Iterable[Difference]) -> None:
+        self.expected = tuple(expected)
+        self.used: set[Difference] = set()
+
+    def unexpected(self, genuine: list[Observation], ours: list[Observation]) -> Iterator[str]:
+        for call, path, left, right in differences(genuine, ours):
+            known = [d for d in self.expected if re.fullmatch(d.call, call) and re.fullmatch(d.path, path)]
+            self.used.update(known)
+            if not known and not any(alike(path, left, right) for alike in ALIKE):
+                yield f"{call}: {path}: genuine {left!r}, ours {right!r}"
+
+    def unused(self) -> set[Difference]:
+        """What is listed and was not there."""
+        return set(self.expected) - self.used
+
+    def compare(self, engines: Iterable[Engine], run: Callable[[Session], object]) -> None:
+        """Run a case on both engines, the genuine one first, and require the same recordings."""
+        recordings = []
+        for engine in engines:
+            session = Session(engine)
+            run(session)
+            session.client.close()
+            recordings.append(session.observations)
+        found = list(self.unexpected(*recordings))
+        assert not found, f"{len(found)} differences:\n" + "\n".join(found)
+
+
+def clean(engine: Engine) -> None:
+    """Leave an engine with the busybox image and nothing else."""
+    remove_containers(engine)
+    with engine.client() as client:
+        for image in client.get("/images/json?all=1").json():
+            tags = [tag for tag in image["RepoTags"] or () if tag != "busybox:latest"]
+            for name in tags if "busybox:latest" in image["RepoTags"] else [image["Id"]]:
+                client.delete(f"/images/{name}?force=1")
+        for volume in client.get("/volumes").json()["Volumes"] or ():
+            client.delete(f"/volumes/{volume['Name']}?force=1")

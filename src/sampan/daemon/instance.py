@@ -38,6 +38,7 @@ from sampan.engine.containers.roots import Roots
 from sampan.engine.containers.service import Containers
 from sampan.engine.containers.spec.validate import adjust, validate
 from sampan.engine.containers.stats import Machine
+from sampan.engine.containers.surroundings import Surroundings
 from sampan.engine.containers.table import Container, Table
 from sampan.engine.containers.updating import Updating
 from sampan.engine.events import EventBus
@@ -99,7 +100,8 @@ class Daemon:
         self.remote: Remote | None = None
         self._transfers: Transfers | None = None
         self.volumes = Volumes(self.database, self.paths, self.events.emit, self._containers_of_volume)
-        self.networks = Networks(self.database, config, self.table)
+        self.networks = Networks(self.database, config, self.table, self.events.emit)
+        self.surroundings = Surroundings(self.networks.network_of, self.events.emit)
         self.monitor = MonitorClient(self.run, self._process_exited, self._runtime_deleted)
         self.rootfs = Rootfs(self.snapshots.view, self.snapshots.view_reading, self.snapshots.upper)
         self.links = Links(self.table, self._bridge_address)
@@ -201,6 +203,7 @@ class Daemon:
             snapshots=ContainerLayers(self.snapshots, self.run, self.images.size_of),
             paths=self.paths,
             emit=self._container_event,
+            emit_prune=lambda freed: self.events.emit("container", "prune", "", {"reclaimed": str(freed)}),
             ancestors=self.images.descendants,
             image_name=self._image_name,
         )
@@ -316,6 +319,10 @@ class Daemon:
 
     def _container_event(self, container: Container, action: str, extra: Mapping[str, str] | None = None) -> None:
         record = container.record
+        if action == "start":
+            self.surroundings.taken(record)
+        elif action == "die":
+            self.surroundings.left(record)
         attributes = dict(record.config.labels or {})
         attributes |= {"image": record.image_name, "name": record.name, **(extra or {})}
         self.events.emit("container", action, container.id, attributes)

@@ -187,7 +187,8 @@ def _without_tag(name: str) -> str:
 
 
 def _is_object(event: Event, kind: str, values: list[str]) -> bool:
+    """Whether it is of an object of that kind whose name or id begins with a value, as docker has it."""
     if event.type != kind:
         return False
     name = (event.actor.attributes or {}).get("name", "")
-    return any(v == name or event.actor.id.startswith(v) for v in values)
+    return any(name.startswith(v) or event.actor.id.startswith(v) for v in values)

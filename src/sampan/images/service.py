@@ -18,7 +18,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -165,7 +165,7 @@ class Images(Library):
             def loaded(one: Loaded) -> None:
                 for line in _loaded_lines(one):
                     report(line)
-                loop.call_soon_threadsafe(self._events.emit, "image", "load", one.image, {"name": one.image})
+                loop.call_soon_threadsafe(self._loaded, one.image)
 
             def advanced(layer: str, current: int, total: int) -> None:
                 if not quiet:
@@ -286,6 +286,10 @@ class Images(Library):
     def emit(self, image: Image, action: str, name: str, actor: str = "") -> None:
         """An event of an image (or of `actor`), with its labels and the name it was called by."""
         self._events.emit("image", action, actor or image.id, {**(image.config.run.labels or {}), "name": name})
+
+    def _loaded(self, identity: str) -> None:
+        with suppress(NotFound):
+            self.emit(self.resolve(identity), "load", identity)
 
     def _commit(self, request: CommitRequest, base: Image, name: Reference | None) -> NewImage:
         with self._work() as lease, self.snapshots.view_changes(request.key) as upper:

@@ -133,6 +133,7 @@ class Containers:
     snapshots: Snapshots
     paths: DataPaths
     emit: Callable[..., None]
+    emit_prune: Callable[[int], None]
     ancestors: Callable[[str], set[str]]
     image_name: Callable[[str, str], str]
 
@@ -277,7 +278,9 @@ class Containers:
         """POST /containers/prune: removes what does not run."""
         from sampan.engine.containers.prune import prune
 
-        return await prune(self.table, self.lifecycle, self.snapshots, filters)
+        report = await prune(self.table, self.lifecycle, self.snapshots, filters)
+        self.emit_prune(report.space_reclaimed)
+        return report
 
     # output and input
 

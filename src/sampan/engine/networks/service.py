@@ -58,6 +58,9 @@ _PREDEFINED = {"none": "null", "host": "host", "bridge": "bridge"}
 _JOINED = "container:"
 
 
+Emit = Callable[[str, str, str, Mapping[str, str]], None]
+
+
 @dataclass(frozen=True)
 class Attached:
     """A container's place: the path of the namespace to join ("" for a new one), and the text of its files.
@@ -75,10 +78,16 @@ class Networks:
     """One per daemon, made in the event loop's thread, whose network namespace is the one that counts."""
 
     def __init__(
-        self, database: Database, settings: Settings, members: Members, kernel: NetworkKernel | None = None
+        self,
+        database: Database,
+        settings: Settings,
+        members: Members,
+        emit: Emit,
+        kernel: NetworkKernel | None = None,
     ) -> None:
         self._settings = settings
         self._members = members
+        self._emit = emit
         self._networks = {network.name: network for network in _predefined(database, settings)}
         bridges = [network for network in self._networks.values() if network.driver == "bridge"]
         self._fabric = Fabric(database, kernel or LinuxNetwork(), bridges)
@@ -151,6 +160,10 @@ class Networks:
         """Take back what the container had. One that had nothing is fine."""
         for network in self._networks.values():
             await self._fabric.leave(network.id, container_id)
+
+    def network_of(self, record: ContainerRecord) -> NetworkRecord | None:
+        """The network that a container is in itself; None where it is in another container's."""
+        return self._networks.get(_mode(record))
 
     def _endpoint(self, record: ContainerRecord) -> EndpointRecord | None:
         """The container's endpoint in the network of its mode."""
@@ -288,6 +301,7 @@ class Networks:
     async def prune(self, filters: Mapping[str, Sequence[str]]) -> PruneReport:
         """POST /networks/prune: predefined networks are never pruned."""
         select([], filters, self._is_used)
+        self._emit("network", "prune", "", {"reclaimed": "0"})
         return PruneReport()
 
 

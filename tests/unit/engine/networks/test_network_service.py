@@ -63,7 +63,7 @@ class World:
 
     def open(self) -> Networks:
         self.database = Database(self.folder / "db")
-        self.networks = Networks(self.database, self.settings, self.members, self.kernel)
+        self.networks = Networks(self.database, self.settings, self.members, lambda *_: None, self.kernel)
         return self.networks
 
     async def reopen(self) -> Networks:
