@@ -19,7 +19,6 @@ from rig.differential import Difference, Judge, Session, clean, filtered
 
 CASES = {}
 DIGEST = re.compile("sha256:[0-9a-f]{64}")
-DURATION = re.compile(r'(?<="execDuration": )"\d+"')
 EXPECTED: tuple[Difference, ...] = ()
 JUDGE = Judge(EXPECTED)
 
@@ -45,7 +44,7 @@ def told(s: Session, since: float, last: str, count: int = 1, filters: str = "")
 
 def numbered(found: list) -> list:
     """Images that a case makes are others each time: digests become numbers in the order in which they come."""
-    text = DURATION.sub('"<seconds>"', json.dumps(found))
+    text = json.dumps(found)
     for number, digest in enumerate(dict.fromkeys(DIGEST.findall(text))):
         text = text.replace(digest, f"<image{number}>")
     return json.loads(text)

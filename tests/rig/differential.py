@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rig.care import remove_containers
+from rig.care import load, remove_containers
 from rig.engines import Engine
 from rig.http import demultiplex
 
@@ -84,9 +84,9 @@ class Session:
     def delete(self, path: str) -> Any:
         return self.call("DELETE", path)
 
-    def record(self, what: str, found: Any) -> None:
+    def record(self, what: str, found: Any, status: int = 200) -> None:
         """Add something that was found out in other ways."""
-        self.observations.append(Observation(what, 200, "", self.normalise(found)))
+        self.observations.append(Observation(what, status, "", self.normalise(found)))
 
     def quietly(self, method: str, path: str, document: Any = None) -> Any:
         """A call that is not recorded; its document."""
@@ -114,7 +114,7 @@ class Session:
         if key in SECONDS and str(value).isdigit():
             return f"<{key}>"
         if isinstance(value, str):
-            return self._text(value)
+            return "<seconds>" if key == "execDuration" else self._text(value)
         if key in NUMBERS and isinstance(value, int) and value > 0:
             return f"<{key}>"
         return value
@@ -260,3 +260,6 @@ def clean(engine: Engine) -> None:
                 client.delete(f"/images/{name}?force=1")
         for volume in client.get("/volumes").json()["Volumes"] or ():
             client.delete(f"/volumes/{volume['Name']}?force=1")
+        gone = client.get("/images/busybox:latest/json").status == 404
+    if gone:
+        load(engine)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from sampan.store.paths import DataPaths
 from sampan.store.trees import measure
 from sampan.wire.containers import ContainerSummary
@@ -71,7 +73,8 @@ class Usage:
         """The parts that `kinds` (container, image, volume, build-cache) name; ours only with all of them."""
         found = DiskUsage(images=None, containers=None, volumes=None, build_cache=None)
         if "image" in kinds:
-            found.images = list(await asyncio.to_thread(self.images))
+            rows = await asyncio.to_thread(self.images)
+            found.images = [msgspec.structs.replace(row, repo_digests=row.repo_digests or None) for row in rows]
             found.layers_size = sum(layer.size for layer in self.layers())
         if "container" in kinds:
             found.containers = list(await self.containers.list_with_sizes(True, 0, {}))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -22,14 +23,16 @@ __all__ = ["apply_changes"]
 
 _SHELL = ["/bin/sh", "-c"]
 Instruction = Callable[[RunConfig, str], RunConfig]
+_REAL_TIME = re.compile(r"RTMIN(\+\d+)?|RTMAX(-\d+)?")
 _PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?")
 
 
 def apply_changes(run: RunConfig, changes: Sequence[str]) -> RunConfig:
     """The config with the instructions applied in their order. Raises InvalidArgument in docker's words.
 
-    One change may be several lines, as a Dockerfile has them.
+    One change may be several lines, as a Dockerfile has them. An ENTRYPOINT takes away the command that was there.
     """
+    own_command = False
     for line in _lines(changes):
         instruction, _, rest = line.partition(" ")
         apply = _INSTRUCTIONS.get(instruction.upper())
@@ -38,6 +41,9 @@ def apply_changes(run: RunConfig, changes: Sequence[str]) -> RunConfig:
         if not rest.strip():
             raise InvalidArgument(f"{instruction.upper()} requires at least one argument")
         run = apply(run, _expanded(apply, rest.strip(), run.env or []))
+        own_command = own_command or apply is _cmd
+        if apply is _entrypoint and not own_command:
+            run = msgspec.structs.replace(run, cmd=None)
     return run
 
 
@@ -113,7 +119,7 @@ def _expose(run: RunConfig, text: str) -> RunConfig:
     for word in _words("EXPOSE", text):
         match = _PORT.fullmatch(word)
         if match is None or int(match[2] or match[1]) > 65535:
-            raise InvalidArgument(f"invalid containerPort: {word}")
+            raise InvalidArgument(f"Invalid containerPort: {word}")
         for port in range(int(match[1]), int(match[2] or match[1]) + 1):
             ports[f"{port}/{match[3] or 'tcp'}"] = {}
     return msgspec.structs.replace(run, exposed_ports=ports)
@@ -134,7 +140,14 @@ def _user(run: RunConfig, text: str) -> RunConfig:
 
 
 def _stop_signal(run: RunConfig, text: str) -> RunConfig:
+    name = text.upper().removeprefix("SIG")
+    if not (_REAL_TIME.fullmatch(name) or f"SIG{name}" in signal.Signals.__members__ or _is_signal(text)):
+        raise InvalidArgument(f"invalid signal: {text}")
     return msgspec.structs.replace(run, stop_signal=text)
+
+
+def _is_signal(number: str) -> bool:
+    return number.isdecimal() and 0 < int(number) <= signal.SIGRTMAX
 
 
 def _on_build(run: RunConfig, text: str) -> RunConfig:

@@ -105,7 +105,7 @@ def run_config(config: ContainerConfig) -> RunConfig:
         working_dir=config.working_dir,
         entrypoint=config.entrypoint,
         on_build=config.on_build,
-        labels=config.labels,
+        labels=config.labels or None,
         stop_signal=config.stop_signal,
         stop_timeout=config.stop_timeout,
         shell=config.shell or None,

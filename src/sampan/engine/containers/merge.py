@@ -33,6 +33,8 @@ def config_of(request: CreateRequest) -> ContainerConfig:
 def merge_image(config: ContainerConfig, image: RunConfig) -> ContainerConfig:
     """`config` completed by the image's: what the user set wins, field by field, env and labels key by key.
 
+    The image's shell and triggers are for builds: docker gives them to no container, and so to no commit of one.
+
     Raises InvalidArgument when neither says what to run.
     """
     cmd, entrypoint = config.cmd, config.entrypoint
@@ -57,8 +59,6 @@ def merge_image(config: ContainerConfig, image: RunConfig) -> ContainerConfig:
         stop_signal=config.stop_signal or image.stop_signal,
         volumes=_merge_volumes(config.volumes, image),
         working_dir=config.working_dir or image.working_dir,
-        shell=config.shell or image.shell or [],
-        on_build=config.on_build or image.on_build,
     )
 
 

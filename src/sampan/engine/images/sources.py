@@ -92,6 +92,7 @@ class Sources:
         Raises InvalidArgument, Upstream when the URL gives nothing.
         """
         body = download(source) if isinstance(source, str) else source
+        message = message or f"Imported from {source if isinstance(source, str) else '-'}"
         yield await self._images.import_(reader_of(body), repo, tag, message, changes, platform or "")
 
 

@@ -33,7 +33,7 @@ ACCEPTED: Mapping[str, str] = {
     "Config.NetworkDisabled": "as network mode none",
     "Config.OnBuild": "kept for commit",
     "Config.OpenStdin": "monitor",
-    "Config.Shell": "health checks and builds",
+    "Config.Shell": "health checks",
     "Config.StdinOnce": "monitor",
     "Config.StopSignal": "stop",
     "Config.StopTimeout": "stop",
