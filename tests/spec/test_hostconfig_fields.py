@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sampan.engine.containers.spec import fields
 from sampan.engine.containers.spec.fields import ACCEPTED, REFUSED, refuse_unknown
 from sampan.errors import NotImplementedYet
 from sampan.wire.containers import CreateRequest, HostConfig
@@ -41,13 +42,15 @@ def test_no_field_is_both():
     assert ACCEPTED.keys().isdisjoint(REFUSED)
 
 
-@pytest.mark.parametrize("field", sorted(REFUSED))
-def test_a_refused_field_with_a_value_is_named(field):
-    kind, _, key = field.partition(".")
-    document = HostConfig if kind == "HostConfig" else CreateRequest
-    attribute = dict(zip(document.__struct_encode_fields__, document.__struct_fields__, strict=True))[key]
-    host = HostConfig(**{attribute: ["x"]}) if kind == "HostConfig" else HostConfig()
-    request = CreateRequest(**{attribute: ["x"]}) if kind == "Config" else CreateRequest()
-    with pytest.raises(NotImplementedYet, match=field):
-        refuse_unknown(request, host)
+def test_a_refused_field_with_a_value_is_named(monkeypatch):
+    """The table may be empty, so one field is refused here for the test."""
+    monkeypatch.setattr(fields, "REFUSED", {**REFUSED, "HostConfig.Links": "links", "Config.OnBuild": "triggers"})
+    for field in fields.REFUSED:
+        kind, _, key = field.partition(".")
+        document = HostConfig if kind == "HostConfig" else CreateRequest
+        attribute = dict(zip(document.__struct_encode_fields__, document.__struct_fields__, strict=True))[key]
+        host = HostConfig(**{attribute: ["x"]}) if kind == "HostConfig" else HostConfig()
+        request = CreateRequest(**{attribute: ["x"]}) if kind == "Config" else CreateRequest()
+        with pytest.raises(NotImplementedYet, match=field):
+            refuse_unknown(request, host)
     refuse_unknown(CreateRequest(), HostConfig())

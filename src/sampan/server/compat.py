@@ -158,6 +158,11 @@ def _without_manifests(containers: list[dict[str, Any]]) -> None:
         _without_manifest(container)
 
 
+def _without_annotations(containers: list[dict[str, Any]]) -> None:
+    for container in containers:
+        container["HostConfig"].pop("Annotations", None)
+
+
 def _virtual_sizes(images: list[dict[str, Any]]) -> None:
     for image in images:
         _virtual_size(image)
@@ -260,7 +265,7 @@ def _info_security(info: dict[str, Any]) -> None:
 
 _RESPONSES: dict[str, list[tuple[Version, Change]]] = {
     "ContainerInspect": [((1, 48), _without_manifest), ((1, 45), _short_id_alias)],
-    "ContainerList": [((1, 48), _without_manifests)],
+    "ContainerList": [((1, 48), _without_manifests), ((1, 46), _without_annotations)],
     "ImageList": [((1, 51), _uncounted), ((1, 44), _virtual_sizes), ((1, 43), _unnamed), ((1, 42), _unshared)],
     "ImageInspect": [((1, 50), _whole_config), ((1, 45), _container_config), ((1, 44), _virtual_size)],
     "SystemDataUsage": [((1, 44), _df_virtual_sizes)],

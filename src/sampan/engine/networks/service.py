@@ -29,6 +29,7 @@ from pathlib import Path
 
 import msgspec
 
+from sampan.engine.endpoints import mac_address
 from sampan.engine.networks import render
 from sampan.engine.networks.addresses import parse_interface
 from sampan.engine.networks.etcfiles import DnsOptions, hosts_file, resolv_conf
@@ -128,7 +129,7 @@ class Networks:
             container=record.id,
             name=record.name,
             ports=tuple(wanted_ports(record.config, record.host_config)),
-            mac=asked.mac_address or record.config.mac_address,
+            mac=mac_address(wished) if (wished := asked.mac_address or record.config.mac_address) else "",
         )
         endpoint, netns = await self._fabric.join(network.id, wish)
         try:

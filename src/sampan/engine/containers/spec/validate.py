@@ -21,10 +21,12 @@ from sampan.engine.containers.spec.fields import refuse_unknown
 from sampan.engine.containers.spec.mounts import merge_tmpfs_options
 from sampan.engine.containers.spec.seccomp import decode_profile
 from sampan.engine.containers.spec.security import parse_security_options
+from sampan.engine.endpoints import check_endpoint
 from sampan.engine.ports import wanted_ports
 from sampan.errors import InvalidArgument
 from sampan.kernel.facts import RLIMITS, HostFacts
 from sampan.wire.containers import ContainerConfig, CreateRequest, HealthConfig, HostConfig, RestartPolicy, Ulimit
+from sampan.wire.networks import EndpointSettings
 
 __all__ = ["adjust", "check_restart_policy", "check_start", "validate"]
 
@@ -44,6 +46,7 @@ def validate(request: CreateRequest, facts: HostFacts) -> list[str]:
     _check_config(request)
     _check_namespaces(host)
     _check_network(request, host)
+    _check_endpoints(request, host)
     _check_rights(host, facts)
     _check_rest(host)
     return [*limits.check(host, facts), *_network_warnings(request, host)]
@@ -138,6 +141,21 @@ def _check_network(config: ContainerConfig, host: HostConfig) -> None:
             "This would result in undefined behavior"
         )
     wanted_ports(config, host)
+
+
+def _check_endpoints(request: CreateRequest, host: HostConfig) -> None:
+    given = (request.networking_config.endpoints_config if request.networking_config else None) or {}
+    main = "bridge" if host.network_mode in ("", "default") else host.network_mode
+    for name, asked in given.items():
+        check_endpoint(name, asked or EndpointSettings())
+    own, specific = request.mac_address, (given.get(main) or EndpointSettings()).mac_address
+    if own and not main.startswith("container:"):
+        check_endpoint(main, EndpointSettings(mac_address=own))
+    if own and specific and own != specific:
+        raise InvalidArgument(
+            "the container-wide MAC address must match the endpoint-specific MAC address for the main network, "
+            "or be left empty"
+        )
 
 
 def _check_mode(what: str, mode: str, known: tuple[str, ...], joins: bool = False) -> None:
