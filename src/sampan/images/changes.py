@@ -33,7 +33,10 @@ def apply_changes(run: RunConfig, changes: Sequence[str]) -> RunConfig:
     One change may be several lines, as a Dockerfile has them. An ENTRYPOINT takes away the command that was there.
     """
     own_command = False
-    for line in _lines(changes):
+    lines = list(_lines(changes))
+    if changes and not lines:
+        raise InvalidArgument("file with no instructions")
+    for line in lines:
         instruction, _, rest = line.partition(" ")
         apply = _INSTRUCTIONS.get(instruction.upper())
         if apply is None:
