@@ -14,7 +14,7 @@ from rig.care import load
 from rig.deep import make_deep
 from sampan.store.trees import measure
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 
 DEPTH = 2200
 

@@ -10,7 +10,7 @@ from rig import storm
 from rig.care import load, started, stop_and_check
 from rig.engines import Sampand
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 
 OBEDIENT = "trap 'exit 3' TERM; echo up; while :; do sleep 0.1; done"
 SLOW = "trap 'sleep 3; exit 4' TERM; echo up; while :; do sleep 0.1; done"

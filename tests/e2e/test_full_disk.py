@@ -20,7 +20,7 @@ from rig.http import EngineClient
 from rig.image import busybox_archive
 from rig.ramdisk import RamDisk
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 
 FULL = "no space left on device"
 
