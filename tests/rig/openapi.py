@@ -37,6 +37,7 @@ FORGOTTEN_BY_ALL = {
 """Statuses that every operation may answer with, though the file lists them only here and there."""
 FORGOTTEN = {
     ("ExecStart", 101): "an upgraded connection, as of attach, where the file has it",
+    ("VolumeCreate", 503): "a cluster volume outside a swarm",
 }
 """Statuses of single operations that a genuine dockerd answers with and the file leaves out."""
 _KEPT = ("type", "enum", "required", "properties", "items", "additionalProperties", "allOf", "minimum", "maximum")
