@@ -47,6 +47,13 @@ def get(api, path, name="box"):
     return tarfile.open(fileobj=io.BytesIO(answer.body))
 
 
+def test_the_whole_root_can_be_copied(api, box):
+    names = get(api, "/").getnames()
+    assert {"./w/f", "./bind/b"} <= {f"./{name.lstrip('./')}" for name in names}
+    inside = {"proc", "sys"}
+    assert {name.lstrip("./") for name in names if name.lstrip("./").split("/")[0] in inside} == inside
+
+
 def put(api, path, entries, query="", name="box"):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

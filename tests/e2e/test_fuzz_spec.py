@@ -62,6 +62,7 @@ class Fuzzer(threading.Thread):
                     self.failures.append(f"no answer within {ANSWER_SECONDS} s: {call}")
             except Exception as error:
                 self.failures.append(f"{error!r}: {call}")
+                client.close()
             if call.operation in PATIENT or self._dice.random() < 0.02:
                 client.close()
             self.calls += 1

@@ -91,7 +91,8 @@ def reload(source: Source, daemon: Daemon) -> None:
 
 
 def _prepare_process() -> None:
-    """Take as many descriptors as may be had; become the one that the monitor's orphans fall to."""
+    """Take as many descriptors as may be had; become the one that the monitor's orphans fall to; keep memory small."""
+    syscalls.share_one_heap()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)

@@ -3,7 +3,8 @@
     overlay=True     overlay's whiteouts and opaque marks become .wh. entries (OCI image-spec layer.md)
     overlay=False    everything as it is
 
-In the order of names, without an entry for the root itself. Sockets are left out. A file that shrinks meanwhile is
+In the order of names, without an entry for the root itself. Sockets are left out, and what the kernel's own file
+systems (proc, sysfs, ...) show where they are mounted. A file that shrinks meanwhile is
 filled up with zeros, one that grows is cut: the archive stays right.
 """
 
@@ -15,6 +16,7 @@ import stat
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 
+from sampan.kernel import syscalls
 from sampan.oci import tarwrite
 from sampan.oci.tar import Entry, Kind
 from sampan.store.trees import Descent
@@ -48,6 +50,9 @@ class _Packer:
 
     def tree(self, root: int, path: str) -> Iterator[bytes]:
         """Everything below the folder `root`, which is called `path` in the archive."""
+        if syscalls.is_kernels_own(root):
+            return
+        device = os.fstat(root).st_dev
         with Descent(root) as place:
             pending = [(path, _names(place.descriptor))]
             while pending:
@@ -67,7 +72,8 @@ class _Packer:
                     place.enter(name)
                     pending.append((path, []))
                     yield from self._folder(place.descriptor, path, info)
-                    pending[-1][1].extend(_names(place.descriptor))
+                    if info.st_dev == device or not syscalls.is_kernels_own(place.descriptor):
+                        pending[-1][1].extend(_names(place.descriptor))
 
     def entry(self, parent: int, name: str, path: str) -> Iterator[bytes]:
         """The entry `name` of the folder `parent`, and everything below."""

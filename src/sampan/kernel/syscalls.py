@@ -56,6 +56,17 @@ _libc.tee.restype = ctypes.c_ssize_t
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 
 
+_KERNELS_OWN = frozenset(
+    (
+        *(0x9FA0, 0x62656572, 0x27E0EB, 0x63677270),  # proc, sysfs, cgroup, cgroup2
+        *(0x1CD1, 0x19800202, 0x64626720, 0x73636673),  # devpts, mqueue, debugfs, securityfs
+        *(0x74726163, 0xCAFE4A11, 0x62656570),  # tracefs, bpf, configfs
+    )
+)
+"""Types of file systems that hold no data of anybody's: what the kernel says of itself."""
+_M_ARENA_MAX = -8
+
+
 class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
@@ -170,3 +181,16 @@ def keep_freed_memory(size: int) -> None:
         _libc.mallopt(trim_threshold, size)
     except AttributeError:
         pass
+
+
+def is_kernels_own(descriptor: int) -> bool:
+    """Whether a file or folder is in a file system in which the kernel speaks of itself, such as proc."""
+    found = (ctypes.c_long * 32)()
+    _check(_libc.fstatfs(descriptor, ctypes.byref(found)))
+    return found[0] in _KERNELS_OWN
+
+
+def share_one_heap() -> None:
+    """All threads take memory from one heap, where the C library has one for each: their gaps are never filled."""
+    if hasattr(_libc, "mallopt"):  # musl has no such thing
+        _libc.mallopt(_M_ARENA_MAX, 1)
