@@ -135,10 +135,13 @@ def test_logs_without_a_log(docker):
 
 
 def test_attach_follows_to_the_end(docker):
-    script = "sleep 0.7; echo seen; exit 4"
-    docker.ok("run", "-d", "--name", "talker", "--net", "none", IMAGE, "sh", "-c", script)
-    done = docker.run("attach", "talker")
-    assert (done.returncode, done.stdout) == (4, b"seen\n")
+    script = "read begin; echo seen; exit 4"
+    docker.ok("run", "-di", "--name", "talker", "--net", "none", IMAGE, "sh", "-c", script)
+    with docker.popen("attach", "talker", stdin=PIPE, stdout=PIPE) as client:
+        client.stdin.write(b"now\n")
+        client.stdin.flush()
+        assert client.stdout.read() == b"seen\n"
+        assert client.wait(60) == 4
 
 
 def test_attach_gives_standard_input(docker):
@@ -147,7 +150,7 @@ def test_attach_gives_standard_input(docker):
     client.stdin.write(b"this\n")
     client.stdin.flush()
     assert client.stdout.readline() == b"got this\n"
-    client.communicate(timeout=20)
+    client.communicate(timeout=60)
 
 
 def test_attach_to_a_stopped_one_is_refused(docker):

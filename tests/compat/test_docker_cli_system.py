@@ -79,11 +79,14 @@ def test_events_filters(docker):
 def test_events_stream_live(docker):
     import subprocess
 
-    watcher = docker.popen("events", "--filter", "event=die", "--format", "{{.Action}}", stdout=subprocess.PIPE)
+    since = f"{time.time():.6f}"
+    docker.ok("run", "--rm", "--name", "before", "--net", "none", IMAGE, "true")
+    flags = ("--since", since, "--filter", "event=die", "--format", "{{.Actor.Attributes.name}}")
+    watcher = docker.popen("events", *flags, stdout=subprocess.PIPE)
     try:
-        time.sleep(0.5)
-        docker.ok("run", "--rm", "--net", "none", IMAGE, "true")
-        assert watcher.stdout.readline() == b"die\n"
+        assert watcher.stdout.readline() == b"before\n"
+        docker.ok("run", "--rm", "--name", "live", "--net", "none", IMAGE, "true")
+        assert watcher.stdout.readline() == b"live\n"
     finally:
         watcher.kill()
         watcher.wait()

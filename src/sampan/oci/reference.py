@@ -61,14 +61,6 @@ class Reference:
         digest = parse_digest(match["digest"]) if match["digest"] else None
         return cls(match["domain"], match["path"], match["tag"], digest)
 
-    @classmethod
-    def parse_repository(cls, text: str) -> Reference:
-        """A name alone: raises InvalidArgument when it has a tag or a digest."""
-        reference = cls.parse(text)
-        if reference.tag or reference.digest:
-            raise InvalidArgument(f"invalid repository name ({text}): it may have neither tag nor digest")
-        return reference
-
     @property
     def name(self) -> str:
         """Canonical repository name: `docker.io/library/busybox`."""

@@ -74,11 +74,6 @@ def condemned(digest: Digest) -> str:
     return f"{CONDEMNED}/{_part(digest)}"
 
 
-def digest_of_part(part: str) -> Digest:
-    """What `_part` made of a digest, back again."""
-    return Digest(part.replace("-", ":", 1))
-
-
 def _path(digest: Digest) -> str:
     return f"{digest.partition(':')[0]}/{hex_of(digest)}"
 
