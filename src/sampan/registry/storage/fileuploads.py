@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from sampan.errors import Conflict, DataLoss, NotFound
 from sampan.oci.digest import Digest, hash_digest
 from sampan.registry.storage import UploadInfo
+from sampan.registry.storage.recent import Recent
 from sampan.store.trees import remove_tree
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ _MOST_HELD = 4 << 20
 _WINDOW = 16 << 20
 """Bytes after which they are synced while more come, so that the sync at the end finds little to do."""
 _CHUNK = 1 << 20
-_REMEMBERED = 1024
 _PATIENCE = 5.0
 """Seconds that a request waits for another one that writes to the same upload: it may be dead and not known to be."""
 
@@ -156,7 +156,7 @@ class FileUploads:
     def __init__(self, folder: Path, threads: Executor) -> None:
         self._folder = folder
         self._threads = threads
-        self._known: dict[str, _Progress] = {}
+        self._known: Recent[_Progress] = Recent()
         folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self, algorithm: str) -> str:
@@ -167,7 +167,7 @@ class FileUploads:
         folder.mkdir()
         (folder / "algorithm").write_text(algorithm)
         (folder / "data").touch()
-        self._remember(id, _Progress(hashlib.new(algorithm)))
+        self._known.keep(id, _Progress(hashlib.new(algorithm)))
         return id
 
     def info(self, id: str) -> UploadInfo | None:
@@ -205,7 +205,7 @@ class FileUploads:
             finally:
                 await feed.finish()
         finally:
-            self._remember(id, writer.progress)
+            self._known.keep(id, writer.progress)
             writer.close()
         return writer.progress.offset
 
@@ -230,7 +230,7 @@ class FileUploads:
         if not _ID.fullmatch(id):
             raise NotFound("no such upload")
         data = self._folder / id / "data"
-        known = self._known.pop(id) if id in self._known else _Progress(hashlib.new(self._algorithm(id)))
+        known = self._known.take(id) or _Progress(hashlib.new(self._algorithm(id)))
         writer = _Writer(data, known)
         try:
             writer.lock(data)
@@ -246,11 +246,6 @@ class FileUploads:
         except FileNotFoundError:
             raise NotFound("no such upload") from None
 
-    def _remember(self, id: str, progress: _Progress) -> None:
-        if len(self._known) >= _REMEMBERED:
-            del self._known[next(iter(self._known))]
-        self._known[id] = progress
-
     def _forget(self, id: str) -> None:
-        self._known.pop(id, None)
+        self._known.take(id)
         remove_tree(self._folder / id)

@@ -25,6 +25,7 @@ from sampan.errors import Conflict, DataLoss, NotFound
 from sampan.oci.digest import Digest, hash_digest, hex_of
 from sampan.registry.storage import ABSENT, BlobInfo, Record, UploadInfo
 from sampan.registry.storage.bucket import Bucket, S3Settings, bytes_of, nothing
+from sampan.registry.storage.recent import Recent
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -35,7 +36,6 @@ _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _COPY_LIMIT = 5 << 30
 """The most bytes that S3 copies by one request."""
 _PIECE = 1 << 20
-_REMEMBERED = 1024
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class S3Storage:
     def __init__(self, settings: S3Settings) -> None:
         """Raises Unavailable when obstore is not installed."""
         self._bucket = Bucket(settings)
-        self._known: dict[str, _Progress] = {}
+        self._known: Recent[_Progress] = Recent()
 
     # records
 
@@ -159,7 +159,7 @@ class S3Storage:
         text = secrets.token_hex(16)
         id = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
         await self._bucket.put(f"uploads/{id}/algorithm", algorithm.encode())
-        self._remember(id, _Progress(hashlib.new(algorithm)))
+        self._known.keep(id, _Progress(hashlib.new(algorithm)))
         return id
 
     async def upload(self, id: str) -> UploadInfo | None:
@@ -181,14 +181,14 @@ class S3Storage:
             raise NotFound("no such upload")
         if offset is not None and offset != info.offset:
             raise Conflict(f"the upload stands at {info.offset}, not at {offset}")
-        known = self._known.pop(id, None)
+        known = self._known.take(id)
         inlet = _Inlet(pieces, known if known is not None and known.offset == info.offset else None)
         name = secrets.token_hex(8)
         await self._bucket.stream_in(f"uploads/{id}/data/{name}", aiter(inlet))
         if inlet.size:
             await self._claim(id, _Segment(info.offset, name, inlet.size))
         if inlet.progress is not None:
-            self._remember(id, inlet.progress)
+            self._known.keep(id, inlet.progress)
         if inlet.failure is not None:
             raise inlet.failure
         return info.offset + inlet.size
@@ -212,7 +212,7 @@ class S3Storage:
         """See Storage."""
         if not _ID.fullmatch(id):
             return False
-        self._known.pop(id, None)
+        self._known.take(id)
         there = await self._bucket.head(f"uploads/{id}/algorithm") is not None
         paths = [entry["path"] async for entry in self._bucket.list(f"uploads/{id}/")]
         await self._bucket.delete_all(paths)
@@ -255,7 +255,7 @@ class S3Storage:
         return [await self._segment(path) for path in sorted(paths)]
 
     async def _digest(self, id: str, segments: list[_Segment], size: int, algorithm: str) -> Digest:
-        known = self._known.get(id)
+        known = self._known.look(id)
         if known is not None and known.offset == size and known.hash.name == algorithm:
             return hash_digest(known.hash)
         state = hashlib.new(algorithm)
@@ -278,11 +278,6 @@ class S3Storage:
                 raise NotFound("no such upload")
             async for piece in bytes_of(found):
                 yield piece
-
-    def _remember(self, id: str, progress: _Progress) -> None:
-        if len(self._known) >= _REMEMBERED:
-            del self._known[next(iter(self._known))]
-        self._known[id] = progress
 
 
 class _Inlet:
