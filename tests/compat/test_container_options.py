@@ -410,7 +410,7 @@ def test_processes_of_another(api):
     assert (answer.status, answer.message) == (400, "No such container: nobody")
     create(api, "true", name="second")
     status, message = start_refused(api, host={"PidMode": "container:second"})
-    assert (status, "non running container" in message) == (409, True)
+    assert (status, "failed to join PID namespace" in message) == (500, True)
 
 
 def test_shared_memory_of_another(api):

@@ -22,6 +22,8 @@ from rig.storm import dice
 
 SPEC = spec_path("1.51")
 AS_DOCKERD = {
+    "ContainerStart": "failed to join PID namespace",
+    "ContainerRestart": "failed to join PID namespace",
     "ContainerUnpause": "is not paused",
     "ContainerTop": "ps",
 }

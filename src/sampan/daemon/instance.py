@@ -135,7 +135,8 @@ class Daemon:
             lambda container: self.lifecycle.restart(container, None, None),
         )
         self.lifecycle.on_started.append(self.health.begin)
-        self.lifecycle.on_exited += [self.health.end, self.execs.forget]
+        self.lifecycle.on_exited += [self.health.end, self.execs.forget_unstarted]
+        self.lifecycle.on_removed.append(self.execs.forget)
         self.containers = self._containers()
         self.system = System(
             settings.system_facts(config, self.host, self.launcher.bundles.settings),

@@ -69,8 +69,9 @@ def _before_1_44(create: CreateRequest) -> None:
         names = ", ".join(sorted(endpoints or ()))
         raise InvalidArgument(f"Container cannot be created with multiple network endpoints: {names}")
     for mount in _mounts(create):
+        if mount.bind_options and mount.bind_options.read_only_force_recursive:
+            raise InvalidArgument("BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer")
         if mount.bind_options:
-            mount.bind_options.read_only_force_recursive = False
             mount.bind_options.read_only_non_recursive = mount.read_only
 
 

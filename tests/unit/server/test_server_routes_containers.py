@@ -46,15 +46,15 @@ async def test_create(api):
     body = {"Image": "busybox", "Cmd": "true", "HostConfig": {"Privileged": True}, "NetworkingConfig": None}
     reply = await api.ask("POST", "/containers/create?name=n&platform=linux/arm64", body)
     assert reply == (201, {"Id": "abc", "Warnings": ["careful"]})
-    request, name, platform = api.containers.create.call_args.args
+    request, *options = api.containers.create.call_args.args
     assert (request.image, request.cmd, request.host_config.privileged) == ("busybox", ["true"], True)
-    assert (name, platform) == ("n", "linux/arm64")
+    assert options == ["n", "linux/arm64", False]
 
 
 async def test_create_has_no_platform_before_1_41(api):
     api.containers.create.return_value = CreateResponse()
     await api.ask("POST", "/containers/create?platform=x", {"Image": "b"}, version="1.40")
-    assert api.containers.create.call_args.args[1:] == (None, None)
+    assert api.containers.create.call_args.args[1:] == (None, None, True)
 
 
 @pytest.mark.parametrize("body", [{}, None, {"HostConfig": {}}, {"NetworkingConfig": {}}])

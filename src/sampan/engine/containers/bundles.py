@@ -29,8 +29,8 @@ from sampan.engine.containers.spec.mounts import plan_mounts
 from sampan.engine.containers.spec.plan import MountPlan, NamespacePaths, SpecPlan
 from sampan.engine.containers.spec.seccomp import Profile
 from sampan.engine.containers.spec.users import User
-from sampan.engine.containers.table import Table
-from sampan.errors import Conflict, InvalidArgument, NotFound
+from sampan.engine.containers.table import Container, Table
+from sampan.errors import Conflict, Internal, InvalidArgument, NotFound
 from sampan.kernel.facts import HostFacts
 from sampan.kernel.mounts import within
 from sampan.monitor.client import LogOptions, Mount, StartRequest
@@ -108,33 +108,34 @@ class Bundles:
         return self.request(record, bundle)
 
     def namespaces(self, record: ContainerRecord, attachment: Attachment) -> NamespacePaths:
+        """Those that the container joins. Raises Conflict, Internal where another is to share one and does not run."""
         host = record.host_config
-
-        def of(mode: str, name: str) -> str:
-            if not mode.startswith("container:"):
-                return ""
-            return f"/proc/{self._running_pid(mode.removeprefix('container:'))}/ns/{name}"
-
-        if host.ipc_mode.startswith("container:"):
-            self._check_shareable(host.ipc_mode.removeprefix("container:"))
-        ipc = of(host.ipc_mode, "ipc")
-        shm = str(self.run.shared_memory(record.id)) if ipc else ""
-        return NamespacePaths(network=attachment.namespace, pid=of(host.pid_mode, "pid"), ipc=ipc, shm=shm)
-
-    def _check_shareable(self, ref: str) -> None:
-        other = self.table.find(ref)
-        if other.record.host_config.ipc_mode in ("private", "none"):
+        pid, ipc = self._joined(host.pid_mode, "PID"), self._joined(host.ipc_mode, "IPC")
+        if ipc and ipc.record.host_config.ipc_mode in ("private", "none"):
             raise InvalidArgument(
-                f"cannot join IPC of container {other.id}: non-shareable IPC "
+                f"failed to join IPC namespace: container {ipc.id}: non-shareable IPC "
                 "(hint: use IpcMode:shareable for the donor container)"
             )
+        return NamespacePaths(
+            network=attachment.namespace,
+            pid=f"/proc/{pid.record.state.pid}/ns/pid" if pid else "",
+            ipc=f"/proc/{ipc.record.state.pid}/ns/ipc" if ipc else "",
+            shm=str(self.run.shared_memory(record.id)) if ipc else "",
+        )
 
-    def _running_pid(self, ref: str) -> int:
-        other = self.table.find(ref)
+    def _joined(self, mode: str, kind: str) -> Container | None:
+        """The container whose namespace is joined, if there is one. As docker has it, its absence is a failure of the
+        daemon where processes are to be shared."""
+        if not mode.startswith("container:"):
+            return None
+        try:
+            other = self.table.find(mode.removeprefix("container:"))
+        except NotFound as error:
+            raise InvalidArgument(f"failed to join {kind} namespace: {error}") from None
         if not other.running:
-            status = other.record.state.status
-            raise Conflict(f"cannot join namespace of a non running container: container {other.name} is {status}")
-        return other.record.state.pid
+            words = f"failed to join {kind} namespace: container {other.id} is not running"
+            raise Internal(words) if kind == "PID" else Conflict(words)
+        return other
 
     def _write_files(self, record: ContainerRecord, attachment: Attachment, links: Sequence[Link]) -> dict[str, str]:
         """hostname, hosts and resolv.conf; rewritten at each start, as docker does. Returns their paths."""
@@ -228,7 +229,10 @@ class Bundles:
             hostname_path=files.get("hostname", ""),
             hosts_path=files.get("hosts", ""),
             resolv_conf_path=files.get("resolv.conf", ""),
-            mounts=tuple(_plainly_read_only(mount) for mount in plan_mounts(host, self._sources(record))),
+            mounts=tuple(
+                _plainly_read_only(mount, record.shallow_read_only)
+                for mount in plan_mounts(host, self._sources(record))
+            ),
             namespaces=namespaces,
             devices=resolve_devices(host.devices or (), privileged=host.privileged),
             block_devices=block_numbers(host),
@@ -294,12 +298,11 @@ class Bundles:
 
     def _joined_memory(self, record: ContainerRecord) -> Iterator[Mount]:
         """The /dev/shm of the container whose ipc namespace is joined, as that container has it mounted."""
-        mode = record.host_config.ipc_mode
-        if mode.startswith("container:"):
+        other = self.table.get(record.host_config.ipc_mode.removeprefix("container:"))
+        if other and other.running:
             target = self.run.shared_memory(record.id)
             target.mkdir(exist_ok=True)
-            pid = self._running_pid(mode.removeprefix("container:"))
-            yield Mount("/dev/shm", str(target), None, pid=pid)
+            yield Mount("/dev/shm", str(target), None, pid=other.record.state.pid)
 
     def _log(self, record: ContainerRecord) -> LogOptions | None:
         plan = plan_log(record.host_config.log_config, record.config)
@@ -377,9 +380,9 @@ def _linked_variables(record: ContainerRecord, env: Sequence[str]) -> list[str]:
     return [entry for entry in env if entry.startswith(prefixes)]
 
 
-def _plainly_read_only(mount: MountPlan) -> MountPlan:
+def _plainly_read_only(mount: MountPlan, shallow: bool) -> MountPlan:
     """A file has nothing mounted below it, and crun before 1.9 can't make one read-only recursively."""
-    if mount.tmpfs or not mount.read_only or Path(mount.source).is_dir():
+    if mount.tmpfs or not mount.read_only or (not shallow and Path(mount.source).is_dir()):
         return mount
     return replace(mount, read_only_recursive=False)
 

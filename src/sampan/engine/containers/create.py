@@ -95,8 +95,10 @@ class Creator:
     emit: Emit
     host_name: str
 
-    async def create(self, request: CreateRequest, name: str | None, platform: str | None) -> CreateResponse:
-        """Make a container. Raises InvalidArgument, NotFound (image, volumes-from), Conflict (name), ..."""
+    async def create(
+        self, request: CreateRequest, name: str | None, platform: str | None, shallow_read_only: bool = False
+    ) -> CreateResponse:
+        """Make a container. Raises InvalidArgument, NotFound (image), Conflict (name), ..."""
         config = config_of(request)
         host = request.host_config or HostConfig()
         networking = request.networking_config or NetworkingConfig()
@@ -107,7 +109,8 @@ class Creator:
         _refuse_nul(merged)
         container_id = names.new_id()
         record = self._record(container_id, merged, host, networking, image, config.image)
-        wanted = wanted_mounts(merged, record.host_config, self._inherited(host))
+        record.shallow_read_only = shallow_read_only
+        wanted = wanted_mounts(merged, record.host_config, self._inherited(host), str(self.paths.root))
         if record.host_config.network_mode in _LINKABLE:
             record.links = self.links.resolve(host.links or ())
         record.name = self._reserve(wished, container_id)
@@ -183,11 +186,15 @@ class Creator:
     def _must_be(self, mode: str) -> str:
         """`mode`, whose container must be there. Raises InvalidArgument."""
         if mode.startswith("container:"):
-            try:
-                self.table.find(mode.removeprefix("container:"))
-            except NotFound as error:
-                raise InvalidArgument(str(error)) from None
+            self._other(mode.removeprefix("container:"))
         return mode
+
+    def _other(self, ref: str) -> Container:
+        """A container that the request names. A missing one is no 404: clients would take the image to be missing."""
+        try:
+            return self.table.find(ref)
+        except NotFound as error:
+            raise InvalidArgument(str(error)) from None
 
     def _reserve(self, wished: str, container_id: str) -> str:
         if wished:
@@ -203,7 +210,7 @@ class Creator:
         wishes: list[Wanted] = []
         for text in host.volumes_from or ():
             ref, mode = parse_volumes_from(text)
-            other = self.table.find(ref).record
+            other = self._other(ref).record
             wishes += [from_point(with_mode(p, mode), other.subpaths.get(p.destination, "")) for p in other.mounts]
         return wishes
 

@@ -108,9 +108,9 @@ class Execs:
         As with dockerd, `request.tty` alone decides whether the client gets bare stdout or frames.
         """
         run = self.find(exec_id)
+        check_running(run.container)
         if run.started:
             raise Conflict(f"exec command {run.id} has already run" if run.ended.is_set() else "exec already running")
-        check_running(run.container)
         size = _console_size(request, run.request)
         run.started = True
         if request.detach:
@@ -187,7 +187,7 @@ class Execs:
         code = 255 if exit.wait_status is None else exit_code(exit.wait_status)
         self._end(run, code)
         self._tell(run, "exec_die", {"exitCode": str(code)})
-        if not run.container.running:
+        if run.container.id not in self._table:
             self._drop(exec_id)
         self._launcher.forget_exec(exec_id)
         return True
@@ -221,8 +221,9 @@ class Execs:
         )
 
     async def resize(self, exec_id: str, height: int, width: int) -> None:
-        """POST /exec/{id}/resize. Raises NotFound, InvalidArgument when it does not run."""
+        """POST /exec/{id}/resize. Raises NotFound, InvalidArgument when it does not run, Conflict for its container."""
         run = self.find(exec_id)
+        check_running(run.container)
         if not run.running:
             raise InvalidArgument(f"exec {run.id} is not running")
         await self._launcher.resize(run.id, height, width)
@@ -231,8 +232,14 @@ class Execs:
         """What inspect of the container shows: commands that run or are still to run."""
         return [exec_id for exec_id in container.execs if not self._execs[exec_id].ended.is_set()]
 
+    def forget_unstarted(self, container: Container) -> None:
+        """The container's process ended: what was still to run in it never will."""
+        for exec_id in list(container.execs):
+            if not self._execs[exec_id].started:
+                self._drop(exec_id)
+
     def forget(self, container: Container) -> None:
-        """The container's process ended, and its commands with it: nobody can ask for them any more."""
+        """The container is gone: nobody can ask for its commands any more."""
         for exec_id in list(container.execs):
             if not self._execs[exec_id].running:
                 self._drop(exec_id)

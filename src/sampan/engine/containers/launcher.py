@@ -2,7 +2,7 @@
 
     launch   files of containers/<id>/ ─ network ─ users, devices ─ spec ─ bundles/<id>/config.json ─ monitor ─ pid
     settle   the monitor forgets the exit, the network is released
-    discard  snapshot, bundle, files, anonymous volumes
+    discard  snapshot, bundle, files, the bytes of anonymous volumes
 
 The root file system is mounted by the monitor in the mount namespace of the start itself, so no mount is ever left.
 """
@@ -23,7 +23,7 @@ from sampan.engine.containers import program
 from sampan.engine.containers.bundles import Attachment, Bundles
 from sampan.engine.containers.execs import Exec
 from sampan.engine.containers.lifecycle import Exit, Started, StartFailed
-from sampan.engine.containers.propagation import check_propagation
+from sampan.engine.containers.propagation import asked_for, check_propagation
 from sampan.engine.containers.record import ContainerRecord
 from sampan.engine.containers.refusals import explain
 from sampan.engine.containers.rootfs import Rootfs, read_text
@@ -58,7 +58,9 @@ class Network(Protocol):
 class Volumes(Protocol):
     def is_anonymous(self, name: str) -> bool: ...
 
-    async def remove(self, name: str, force: bool = False) -> None: ...
+    async def forget(self, name: str) -> None: ...
+
+    async def sweep(self, name: str) -> None: ...
 
 
 @dataclass
@@ -79,7 +81,7 @@ class Launcher:
         attachment = None
         try:
             check_start(record.host_config, self.bundles.settings.host)
-            check_propagation(record.mounts)
+            check_propagation(asked_for(record.mounts, record.host_config.mounts))
             attachment = await self.network.attach(record)
             self._take_hostname(record)
             request = await self._prepare(record, attachment)
@@ -230,7 +232,14 @@ class Launcher:
             await self._forget(container.id)
             container.at_rest()
 
-    async def discard(self, container: Container, volumes: bool) -> None:
+    async def forget_volumes(self, container: Container) -> None:
+        """The row is gone: remove its anonymous volumes, as far as no other container has them; their bytes later."""
+        for point in container.record.mounts:
+            if point.type == "volume" and self.volumes.is_anonymous(point.name):
+                with suppress(Conflict, NotFound):
+                    await self.volumes.forget(point.name)
+
+    async def discard(self, container: Container) -> None:
         """The row is gone: remove everything else."""
         record = container.record
         for channel in container.channels:
@@ -238,11 +247,9 @@ class Launcher:
         await container.idle.wait()
         await self.snapshots.remove(record.id)
         await asyncio.to_thread(self.remove_files, record.id)
-        if volumes:
-            for point in record.mounts:
-                if point.type == "volume" and self.volumes.is_anonymous(point.name):
-                    with suppress(Conflict, NotFound):
-                        await self.volumes.remove(point.name)
+        for point in record.mounts:
+            if point.type == "volume":
+                await self.volumes.sweep(point.name)
 
     def remove_files(self, container_id: str) -> None:
         """Bundle, logs and the files of /etc. Blocks."""

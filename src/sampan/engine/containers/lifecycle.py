@@ -71,8 +71,11 @@ class Launcher(Protocol):
         """After an exit was written down: the network is released, and once the runtime has nothing left of the
         process the monitor forgets it; then the container is at rest."""
 
-    async def discard(self, container: Container, volumes: bool) -> None:
-        """After the row is gone: snapshot, files, and with `volumes` the anonymous volumes."""
+    async def forget_volumes(self, container: Container) -> None:
+        """After the row is gone: so are the rows of its anonymous volumes."""
+
+    async def discard(self, container: Container) -> None:
+        """After that: snapshot, files, and the bytes of volumes that were forgotten."""
 
 
 class Emit(Protocol):
@@ -104,6 +107,7 @@ class Lifecycle:
         self.leaving: dict[str, Container] = {}
         self.on_started: list[Callable[[Container], None]] = []
         self.on_exited: list[Callable[[Container], None]] = []
+        self.on_removed: list[Callable[[Container], None]] = []
 
     # starting
 
@@ -341,7 +345,7 @@ class Lifecycle:
     async def remove(self, container: Container, force: bool, volumes: bool) -> None:
         """Remove it, a running one only by force. Raises Conflict.
 
-        Answered when row and name are gone; the bytes go afterwards.
+        Answered when row and name are gone, and with `volumes` the anonymous volumes; the bytes go afterwards.
         """
         if container.removing:
             raise Conflict(f"removal of container {container.name} is already in progress")
@@ -357,16 +361,31 @@ class Lifecycle:
             container.removing = False
             raise
         self._delays.pop(container.id, None)
-        self._emit(container, "destroy")
-        resolve(container.removed, container.record.state.exit_code)
         self.leaving[container.id] = container
-        self._tasks.spawn(self._discard(container, volumes), "discard")
+        gone = asyncio.Event()
+        self._tasks.spawn(self._clear_away(container, volumes, gone), "discard")
+        await gone.wait()
 
-    async def _discard(self, container: Container, volumes: bool) -> None:
+    async def _clear_away(self, container: Container, volumes: bool, gone: asyncio.Event) -> None:
+        """Volumes first, then it is told, then the bytes go; a client that goes away stops nothing of it."""
         try:
-            await self._launcher.discard(container, volumes)
+            for hook in self.on_removed:
+                hook(container)
+            if volumes:
+                await self._forget_volumes(container)
+            self._emit(container, "destroy")
+            resolve(container.removed, container.record.state.exit_code)
+            gone.set()
+            await self._launcher.discard(container)
         finally:
             self.leaving.pop(container.id, None)
+            gone.set()
+
+    async def _forget_volumes(self, container: Container) -> None:
+        try:
+            await self._launcher.forget_volumes(container)
+        except SampanError as failure:
+            log.error("container %s is removed, but not its volumes: %s", container.name, failure)
 
     def _check_removable(self, container: Container, force: bool) -> None:
         status = container.record.state.status

@@ -118,8 +118,9 @@ def parse_link(text: str) -> tuple[str, str]:
     name, colon, alias = text.partition(":")
     if not text or ":" in alias:
         raise InvalidArgument(f"bad format for links: {text}" if text else "empty string specified for links")
-    if name.startswith("/"):
-        return name[1:], alias.rpartition("/")[2] or name[1:]
+    if name.startswith("/") or alias.startswith("/"):
+        name, alias = name.removeprefix("/"), alias.rpartition("/")[2]
+        return name, alias or name
     return name, alias if colon else name
 
 

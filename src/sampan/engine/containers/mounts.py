@@ -53,25 +53,45 @@ class Wanted:
             source=source or self.source,
             destination=self.target,
             driver="local" if volume else "",
-            mode=self.mode or ("z" if volume and self.spec is None and self.source else ""),
+            mode=self.mode,
             rw=not self.read_only,
             propagation=self.propagation or ("rprivate" if self.kind == "bind" else ""),
         )
 
 
-def wanted_mounts(config: ContainerConfig, host: HostConfig, inherited: Sequence[Wanted]) -> list[Wanted]:
+def wanted_mounts(
+    config: ContainerConfig, host: HostConfig, inherited: Sequence[Wanted], daemon_root: str = ""
+) -> list[Wanted]:
     """All mounts of a new container; `inherited` are those of VolumesFrom. Raises InvalidArgument."""
     named = [parse_bind(text, host.volume_driver) for text in host.binds or ()]
     named += [parse_mount(mount) for mount in host.mounts]
+    named = [_following(wish, daemon_root) if _overlap(wish, daemon_root) else wish for wish in named]
     _refuse_twice([*(w.target for w in named), *(_target(t, "tmpfs") for t in host.tmpfs)])
     taken = {w.target for w in named}
     wanted = [wish for wish in inherited if wish.target not in taken] + named
-    taken |= {w.target for w in wanted}
+    taken |= {w.target for w in wanted} | {_target(t, "tmpfs") for t in host.tmpfs}
     for path in config.volumes or ():
         target = _target(path, "volume")
         if target not in taken:
             wanted.append(Wanted("volume", target, driver=host.volume_driver))
     return wanted
+
+
+def _overlap(wish: Wanted, root: str) -> bool:
+    """Whether the daemon's root, or a part of it, is in what is bound."""
+    return wish.kind == "bind" and bool(root) and posixpath.commonpath([wish.source, root]) in (wish.source, root)
+
+
+def _following(wish: Wanted, root: str) -> Wanted:
+    """As docker has it, the daemon's root is bound so that what is unmounted there goes in the container, too."""
+    options = wish.spec.bind_options if wish.spec else None
+    asked = wish.propagation if wish.spec is None else options.propagation if options else ""
+    if asked and asked not in ("rslave", "rshared"):
+        raise InvalidArgument(
+            'invalid mount config: must use either propagation mode "rslave" or "rshared" when mount source is within '
+            f'the daemon root, daemon root: "{root}", bind mount source: "{wish.source}", propagation: "{asked}"'
+        )
+    return wish if asked else replace(wish, propagation="rslave")
 
 
 def _refuse_twice(targets: Iterable[str]) -> None:
@@ -105,7 +125,7 @@ def parse_bind(text: str, driver: str = "") -> Wanted:
         kind,
         target,
         posixpath.normpath(source) if kind == "bind" else source,
-        mode,
+        mode or ("z" if kind == "volume" else ""),
         "ro" in flags,
         propagation,
         "nocopy" in flags,

@@ -9,13 +9,14 @@ private, rprivate, nothing    (any)
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import posixpath
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sampan.errors import InvalidArgument
-from sampan.wire.containers import MountPoint
+from sampan.wire.containers import Mount, MountPoint
 
-__all__ = ["check_propagation", "mount_of"]
+__all__ = ["asked_for", "check_propagation", "mount_of"]
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _NEEDED = {
@@ -34,6 +35,12 @@ def check_propagation(points: Iterable[MountPoint]) -> None:
         place, fields = mount_of(point.source, _MOUNTS.read_text(errors="surrogateescape"))
         if not any(field.startswith(f"{name}:") for field in fields for name in needed):
             raise InvalidArgument(f"path {point.source} is mounted on {place} but it is not {called}")
+
+
+def asked_for(points: Iterable[MountPoint], wishes: Iterable[Mount]) -> Iterator[MountPoint]:
+    """Those whose propagation somebody asked for: where it is only the default, a more private mount will do."""
+    named = {posixpath.normpath(wish.target) for wish in wishes if wish.bind_options and wish.bind_options.propagation}
+    return (point for point in points if point.destination in named or point.propagation in point.mode.split(","))
 
 
 def mount_of(path: str, mountinfo: str) -> tuple[str, list[str]]:

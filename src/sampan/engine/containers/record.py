@@ -46,7 +46,8 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
 
     `config` is the user's merged with the image's, as dockerd's inspect shows it; `mounts` are the volumes and binds
     that were resolved at create; `subpaths` has, by their destinations, what of a volume is mounted where it isn't the
-    whole; `log_path` is empty for a driver without a file; `links` has ids by alias.
+    whole; `log_path` is empty for a driver without a file; `links` has ids by alias; `shallow_read_only` where a
+    read-only bind leaves alone what is mounted below it, as all did before API 1.44.
     """
 
     id: str
@@ -62,6 +63,7 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     log_path: str
     subpaths: dict[str, str] = msgspec.field(default_factory=dict)
     links: dict[str, str] = msgspec.field(default_factory=dict)
+    shallow_read_only: bool = False
     state: State = msgspec.field(default_factory=State)
     intent: str = ""
 

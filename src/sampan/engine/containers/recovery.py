@@ -58,7 +58,8 @@ class Recovery:
 
     async def _undo_create(self, container: Container, info: ProcessInfo | None) -> None:
         await self.table.delete(container)
-        await self.launcher.discard(container, volumes=True)
+        await self.launcher.forget_volumes(container)
+        await self.launcher.discard(container)
         if info is not None:
             self._end_orphans([info])
 

@@ -139,9 +139,11 @@ class Containers:
 
     # making and reading
 
-    async def create(self, request: CreateRequest, name: str | None, platform: str | None) -> CreateResponse:
+    async def create(
+        self, request: CreateRequest, name: str | None, platform: str | None, shallow_read_only: bool = False
+    ) -> CreateResponse:
         """POST /containers/create."""
-        return await self.creator.create(request, name, platform)
+        return await self.creator.create(request, name, platform, shallow_read_only)
 
     def list(self, all: bool, limit: int, filters: Filters) -> Sequence[ContainerSummary]:
         """GET /containers/json, without sizes."""

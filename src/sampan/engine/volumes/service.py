@@ -130,16 +130,36 @@ class Volumes:
         async with self._lock:
             if name not in self._rows and force:
                 return
-            self._row(name)
-            users = self._users(name)
-            if users:
-                raise Conflict(f"remove {name}: volume is in use - [{', '.join(users)}]")
-            await self._drop(name)
+            await self._forget_unused(name)
+            await self._sweep(name)
 
-    async def _drop(self, name: str) -> None:
+    async def forget(self, name: str) -> None:
+        """Remove a volume that nobody can ask for by name, but for its bytes, which `sweep` removes later.
+
+        Raises NotFound and Conflict while a container mounts it.
+        """
+        async with self._lock:
+            await self._forget_unused(name)
+
+    async def sweep(self, name: str) -> None:
+        """Remove the bytes of a volume that was forgotten; one that is there keeps them."""
+        async with self._lock:
+            if name not in self._rows:
+                await self._sweep(name)
+
+    async def _forget_unused(self, name: str) -> None:
+        self._row(name)
+        users = self._users(name)
+        if users:
+            raise Conflict(f"remove {name}: volume is in use - [{', '.join(users)}]")
+        await self._forget(name)
+
+    async def _forget(self, name: str) -> None:
         await self._database.write(lambda rows: rows.execute("DELETE FROM volumes WHERE name = ?", (name,)))
         del self._rows[name]
         self._emit("volume", "destroy", name, {"driver": "local"})
+
+    async def _sweep(self, name: str) -> None:
         await asyncio.to_thread(sweep_tree, self.mountpoint(name).parent)
 
     def is_anonymous(self, name: str) -> bool:
@@ -159,7 +179,8 @@ class Volumes:
                 if self._users(row.name) or not (any(every) or self.is_anonymous(row.name)):
                     continue
                 reclaimed += (await asyncio.to_thread(measure, self.mountpoint(row.name))).size
-                await self._drop(row.name)
+                await self._forget(row.name)
+                await self._sweep(row.name)
                 deleted.append(row.name)
         self._emit("volume", "prune", "", {"reclaimed": str(reclaimed)})
         return PruneReport(volumes_deleted=deleted, space_reclaimed=reclaimed)

@@ -28,7 +28,10 @@ WAIT_CONDITIONS = ("not-running", "next-exit", "removed")
 class ContainerBackend(Protocol):
     """What the routes ask of containers; `ref` is a name, an id or the beginning of one."""
 
-    async def create(self, request: CreateRequest, name: str | None, platform: str | None) -> CreateResponse: ...
+    async def create(
+        self, request: CreateRequest, name: str | None, platform: str | None, shallow_read_only: bool
+    ) -> CreateResponse:
+        """With `shallow_read_only` a read-only bind leaves alone what is mounted below it."""
 
     def list(self, all: bool, limit: int, filters: Filters) -> Sequence[ContainerSummary]: ...
 
@@ -71,7 +74,8 @@ async def create(containers: ContainerBackend, call: Call) -> Response:
     if request == CreateRequest(host_config=request.host_config, networking_config=request.networking_config):
         raise InvalidArgument("config cannot be empty in order to create a container")
     platform = call.text("platform") if call.version >= (1, 41) else ""
-    created = await containers.create(request, call.text("name") or None, platform or None)
+    shallow = call.version < (1, 44)
+    created = await containers.create(request, call.text("name") or None, platform or None, shallow)
     return call.reply(created, 201)
 
 

@@ -5,9 +5,9 @@ import os
 import pytest
 
 from sampan.engine.containers import propagation
-from sampan.engine.containers.propagation import check_propagation, mount_of
+from sampan.engine.containers.propagation import asked_for, check_propagation, mount_of
 from sampan.errors import InvalidArgument
-from sampan.wire.containers import MountPoint
+from sampan.wire.containers import BindOptions, Mount, MountPoint
 
 MOUNTINFO = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 23 22 0:21 / /proc rw - proc proc rw
@@ -73,6 +73,20 @@ def test_what_can_not_be(mounts, source, mode, words):
 )
 def test_what_can_be(mounts, source, mode, kind):
     check_propagation([MountPoint(type=kind, source=source, propagation=mode)])
+
+
+def test_what_was_asked_for():
+    points = [
+        MountPoint(type="bind", destination="/bind", propagation="rslave", mode="ro,rslave"),
+        MountPoint(type="bind", destination="/default", propagation="rslave", mode="ro"),
+        MountPoint(type="bind", destination="/mount", propagation="shared"),
+        MountPoint(type="bind", destination="/plain", propagation="rslave"),
+    ]
+    wishes = [
+        Mount(type="bind", target="/mount/", bind_options=BindOptions(propagation="shared")),
+        Mount(type="bind", target="/plain", bind_options=BindOptions()),
+    ]
+    assert [point.destination for point in asked_for(points, wishes)] == ["/bind", "/mount"]
 
 
 def test_this_machine_has_a_root():

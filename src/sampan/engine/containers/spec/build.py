@@ -203,8 +203,10 @@ def _root_propagation(plan: SpecPlan) -> str:
 
 
 def _seccomp(plan: SpecPlan) -> dict[str, Any] | None:
+    if plan.host_config.privileged and not _security(plan).seccomp:
+        return None
     profile = _profile(plan)
-    if profile is None or plan.host_config.privileged or not plan.host.seccomp:
+    if profile is None or not plan.host.seccomp:
         return None
     return seccomp.resolve(profile, frozenset(_capabilities(plan)), plan.host.architecture, plan.host.kernel)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from sampan.engine.containers.spec.plan import MountPlan, SpecPlan
+from sampan.engine.containers.spec.security import parse_security_options
 from sampan.errors import InvalidArgument
 from sampan.wire.containers import BindOptions, HostConfig, Mount, MountPoint, TmpfsOptions
 
@@ -53,11 +54,12 @@ def plan_mounts(
 
     Pure but for `is_folder`, which looks at each source.
     """
+    covered = {posixpath.normpath(target) for target in host_config.tmpfs}
     wishes = {posixpath.normpath(mount.target): mount for mount in host_config.mounts}
     resolved = [
         _plan_point(point, wishes.get(point.destination), is_folder(point.source))
         for point in points
-        if point.type != "tmpfs"
+        if point.type != "tmpfs" and point.destination not in covered
     ]
     tmpfs = [
         MountPlan(target=posixpath.normpath(target), tmpfs=True, options=tuple(filter(None, options.split(","))))
@@ -133,7 +135,7 @@ def _base_mounts(plan: SpecPlan) -> Iterator[SpecMount]:
         "/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"
     )
     yield _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro")
-    writable = "writable-cgroups=true" in (plan.host_config.security_opt or ())
+    writable = parse_security_options(plan.host_config.security_opt or ()).writable_cgroups
     yield _mount("/sys/fs/cgroup", "cgroup", "cgroup", *[] if writable else ["ro"], "nosuid", "noexec", "nodev")
     yield _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev")
     if plan.host_config.ipc_mode != "none":

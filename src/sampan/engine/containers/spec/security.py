@@ -35,6 +35,8 @@ def parse_security_options(options: Iterable[str]) -> SecurityOptions:
 def _with(found: SecurityOptions, option: str) -> SecurityOptions:
     if option == "no-new-privileges":
         return replace(found, no_new_privileges=True)
+    if option == "writable-cgroups":
+        return replace(found, writable_cgroups=True)
     if option == "disable":
         return replace(found, labels=(*found.labels, option))
     key, separator, value = option.partition("=" if "=" in option else ":")
