@@ -15,6 +15,7 @@ import pytest
 
 from rig.differential import Difference, Judge, Observation, Session, clean, filtered, window
 from rig.engines import TEST_HOST
+from rig.waiting import wait_until
 
 CASES = {}
 
@@ -417,9 +418,9 @@ def network_of_another(s):
 
 @case
 def stop_codes(s):
-    s.run("alpha", "sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.05; done")
-    time.sleep(0.5)  # until the shell has set its trap
-    s.post("/containers/alpha/stop?t=1")
+    s.run("alpha", "sh", "-c", "trap 'exit 4' TERM; echo ready; while :; do sleep 0.05; done")
+    wait_until(lambda: b"ready" in s.client.get("/containers/alpha/logs?stdout=1").body, "the shell has set its trap")
+    s.post("/containers/alpha/stop?t=30")
     s.get("/containers/alpha/json")
     s.post("/containers/alpha/stop")
     s.run("beta", "sleep", "9")

@@ -46,7 +46,7 @@ def test_both_see_the_same_files(other, tmp_path):
     target.mkdir()
     command = [sys.executable, "-c", SCRIPT, str(process.pid), str(shared), str(target)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "there\n"
-    assert process.communicate("go\n", timeout=10)[0] == "seen"
+    assert process.communicate("go\n", timeout=60)[0] == "seen"
     assert list(target.iterdir()) == []
 
 

@@ -10,6 +10,7 @@ import resource
 import pytest
 from monitor_kit import Kit, logged, read_all, unframe
 
+from rig.waiting import wait_until
 from sampan.monitor.client import Channel, RuntimeFailed
 from sampan.monitor.succession import ended
 
@@ -123,7 +124,9 @@ async def test_a_new_daemon_finds_what_runs_and_what_ended(kit: Kit):
     await kit.client.start(running)
     await kit.client.start(ending)
     kit.client.close()
-    await asyncio.sleep(0.8)
+    wait_until((kit.paths.monitor_state / "exits" / ending.id).exists, "its exit is written down")
+    wait_until(lambda: not (kit.root / "crun" / ending.id).exists(), "the runtime has nothing of it")
+    await asyncio.sleep(0.5)  # the monitor has yet to see that the runtime's delete has ended
     kit.client = kit.new_client()
     found = {info.id: info for info in await kit.client.ensure()}
     assert found[running.id].state == "running"

@@ -62,7 +62,7 @@ class DockerCli:
             env=self.environment,
             dimensions=(rows, columns),
             encoding="utf-8",
-            timeout=20,
+            timeout=60,
             echo=False,
         )
 
