@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from sampan.errors import InvalidArgument
+from sampan.errors import InvalidArgument, NotFound
 from sampan.images.archive import Archive, Report, take_in
 from sampan.images.catalog import NewImage
 from sampan.images.making import LAYER_TYPES
@@ -96,8 +96,9 @@ class Loader:
                     "the archive has neither manifest.json nor index.json: it is no image archive "
                     "(docker import takes a root file system)"
                 )
-            for names, candidates in found:
-                self._add(archive, names, candidates, lease, loaded)
+            added = [self._add(archive, names, candidates, lease, loaded) for names, candidates in found]
+            if self._wanted is not None and not any(added):
+                raise NotFound(f"the archive has no image of the requested platform ({self._wanted})")
         finally:
             self._unpacker.discard_all(archive.unpacking.values())
 
@@ -219,9 +220,10 @@ class Loader:
         candidates: list[_Candidate],
         lease: Lease,
         loaded: Callable[[Loaded], None],
-    ) -> None:
+    ) -> bool:
+        """Make the candidates images; False where there are none."""
         if not candidates:
-            return
+            return False
         images = [self._store(candidate, lease) for candidate in candidates]
         chosen = _best(images, self._wanted or Platform.host())
         candidate = candidates[images.index(chosen)]
@@ -229,6 +231,7 @@ class Loader:
         self._content.sync()
         replaced = self._registrar.register(images, chosen, candidate.target, names)
         loaded(Loaded(chosen.id, tuple(names), replaced))
+        return True
 
     def _store(self, candidate: _Candidate, lease: Lease) -> NewImage:
         contents = {**candidate.documents, digest_of(candidate.manifest): candidate.manifest}

@@ -188,7 +188,9 @@ async def test_a_kept_index_survives_save_load_and_restart(kit):
 
 async def test_one_platform_may_be_chosen(kit):
     layout, _, _ = platforms()
-    assert await kit.load(layout.archive(), platform=Platform.parse("linux/s390x"), quiet=True) == []
+    (failed,) = await kit.load(layout.archive(), platform=Platform.parse("linux/s390x"), quiet=True)
+    assert failed["error"] == "the archive has no image of the requested platform (linux/s390x)"
+    assert kit.left() == ([], [], [])
     await kit.load(layout.archive(), platform=Platform.parse(f"linux/{OTHER}"))
     assert kit.images.resolve("app:1").platform.architecture == OTHER
     await kit.load(layout.archive())
