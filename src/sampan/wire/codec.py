@@ -149,6 +149,7 @@ def _malformed(data: bytes, error: msgspec.DecodeError) -> InvalidArgument:
 
 
 _LITERALS = (b"true", b"false", b"null")
+_BEFORE_A_VALUE = (b"", b":", b",", b"[", b" ", b"\t", b"\n", b"\r")
 # What msgspec says of a place in a document, how far it has read on by then, and what Go says of the same place.
 _COMPLAINTS = {
     "object keys must be strings": (0, "looking for beginning of object key string"),
@@ -181,7 +182,9 @@ def _misspelt(data: bytes, end: int) -> tuple[int, str] | None:
     """Where a literal that was read as far as `end` goes wrong, and how; None where there is none."""
     for literal in _LITERALS:
         start = end - len(literal)
-        wrong = next((i for i, byte in enumerate(literal) if data[start + i] != byte), 0) if start >= 0 else 0
+        if start < 0 or data[max(0, start - 1) : start] not in _BEFORE_A_VALUE:
+            continue
+        wrong = next((i for i, byte in enumerate(literal) if data[start + i] != byte), 0)
         if wrong:
             return start + wrong, f"in literal {literal.decode()} (expecting '{chr(literal[wrong])}')"
     return None
