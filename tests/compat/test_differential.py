@@ -33,6 +33,9 @@ GARBAGE = (
     r"|POST /containers/runner/resize.*"
 )
 EXPECTED = (
+    Difference("what is malformed is said in our words", r"\.message", r"POST /\w+/prune\?filters=.*"),
+    Difference("the runtime's words of a folder that is not there", "body", r"POST /exec/<id8>/start"),
+    Difference("what is wrong with the keys is said", r"\.message", "POST /containers/alpha/exec"),
     Difference(
         "another program", r"\.(Version|GitCommit|GoVersion|BuildTime|Platform\.Name|Components.*)", "GET /version"
     ),
@@ -773,6 +776,76 @@ def top_and_stats(s):
     s.get("/containers/alpha/top")
     s.get("/containers/alpha/stats?stream=0")
     s.get("/containers/alpha/stats?stream=0&one-shot=1")
+
+
+def places(document, path=""):
+    """The names of all fields of a document; of lists that of their entries."""
+    if isinstance(document, dict):
+        return {name for key, value in document.items() for name in {f"{path}.{key}", *places(value, f"{path}.{key}")}}
+    if isinstance(document, list):
+        return {name for value in document for name in places(value, f"{path}[]")}
+    return set()
+
+
+@case
+def fields_of_stats(s):
+    s.run("alpha", "sh", "-c", "while :; do :; done", HostConfig={"NetworkMode": "bridge", "Memory": 2**26})
+    s.run("beta", "sleep", "100")
+    for name in ("alpha", "beta"):
+        for query in ("stream=0", "stream=0&one-shot=1"):
+            found = places(s.quietly("GET", f"/containers/{name}/stats?{query}"))
+            s.record(f"{name} {query}", sorted(place for place in found if "[]" not in place))
+
+
+@case
+def pruning(s):
+    for name, labels in (("alpha", {"a": "1"}), ("beta", {"a": "2"}), ("gamma", {"b": ""}), ("delta", {"a": "3"})):
+        s.run_to_end(name, "true", Labels=labels)
+    for wanted in (
+        '{"label":["a=3"]}',
+        '{"label":["a=1"]}',
+        '{"label!":["a"]}',
+        '{"until":["2000-01-01T00:00:00Z"]}',
+        '{"until":["1h"]}',
+        '{"until":["1h","2h"]}',
+        '{"until":["garbage"]}',
+        '{"nonesuch":["x"]}',
+        '{"label":["a"],"until":["0s"]}',
+        "{}",
+    ):
+        s.post(filtered("/containers/prune", wanted))
+    s.get("/containers/json?all=1")
+    for name, labels in (("one", {"a": "1"}), ("two", {})):
+        s.post("/volumes/create", {"Name": name, "Labels": labels})
+    for wanted in (
+        '{"label":["a=2"]}',
+        '{"all":["1"],"label!":["a"]}',
+        '{"all":["x"]}',
+        '{"until":["1h"]}',
+        '{"all":["1"]}',
+    ):
+        s.post(filtered("/volumes/prune", wanted))
+
+
+@case
+def exec_with_options(s):
+    s.run("alpha", "sleep", "100", Env=["A=0", "B=0"], User="1000")
+    script = "echo $A $B $PWD $(id -u):$(id -g) $(grep CapEff /proc/self/status)"
+    for options in (
+        {"Env": ["A=1"], "WorkingDir": "/tmp"},
+        {"User": "0:50"},
+        {"User": "worker"},
+        {"Privileged": True},
+        {"Privileged": True, "User": "root"},
+        {"Tty": True, "Cmd": ["test", "-t", "1"]},
+        {"WorkingDir": "/no/such"},
+        {"DetachKeys": "ctrl-x,q"},
+        {"DetachKeys": "garbage-x"},
+    ):
+        made = s.post("/containers/alpha/exec", {"Cmd": ["sh", "-c", script], "AttachStdout": True, **options})
+        if "Id" in made:
+            s.post(f"/exec/{made['Id']}/start", {"Tty": options.get("Tty", False)})
+            s.get(f"/exec/{made['Id']}/json")
 
 
 def put(s, name, path, entries, query=""):

@@ -209,7 +209,7 @@ class Execs:
                 entrypoint=entrypoint,
                 arguments=arguments,
                 privileged=run.request.privileged,
-                user=run.request.user,
+                user=run.request.user or run.container.record.config.user,
             ),
             open_stdin=run.request.attach_stdin,
             open_stderr=run.request.attach_stderr,
