@@ -8,6 +8,7 @@ from ipaddress import AddressValueError, IPv4Address
 
 from sampan.errors import InvalidArgument, NotImplementedYet
 from sampan.wire.containers import ContainerConfig, HostConfig, PortBinding
+from sampan.wire.numbers import whole
 
 __all__ = ["EVERY_ADDRESS", "PortWish", "wanted_ports"]
 
@@ -53,9 +54,10 @@ def _parse(name: str) -> tuple[str, int]:
 
 
 def _number(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) > 65535:
+    number = whole(text)
+    if number is None or not 0 <= number <= 65535 or not text[0].isdigit():
         raise InvalidArgument(f'invalid port specification: "{text}"')
-    return int(text)
+    return number
 
 
 def _wish(port: int, protocol: str, binding: PortBinding) -> PortWish:

@@ -18,13 +18,14 @@ from sampan.errors import InvalidArgument
 from sampan.images.variables import expand
 from sampan.oci.documents import Healthcheck, RunConfig
 from sampan.wire import codec
+from sampan.wire.numbers import whole
 
 __all__ = ["apply_changes"]
 
 _SHELL = ["/bin/sh", "-c"]
 Instruction = Callable[[RunConfig, str], RunConfig]
 _REAL_TIME = re.compile(r"RTMIN(\+\d+)?|RTMAX(-\d+)?")
-_PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?")
+_PORT = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?(?:/(tcp|udp|sctp))?", re.ASCII)
 
 
 def apply_changes(run: RunConfig, changes: Sequence[str]) -> RunConfig:
@@ -150,11 +151,18 @@ def _stop_signal(run: RunConfig, text: str) -> RunConfig:
 
 
 def _is_signal(number: str) -> bool:
-    return number.isdecimal() and 0 < int(number) <= signal.SIGRTMAX
+    return 0 < (whole(number) or 0) <= signal.SIGRTMAX
 
 
 def _on_build(run: RunConfig, text: str) -> RunConfig:
     return msgspec.structs.replace(run, on_build=[*(run.on_build or []), text])
+
+
+def _retries(text: str) -> int:
+    number = whole(text)
+    if number is None or number < 0:
+        raise InvalidArgument(f'invalid --retries "{text}": use a whole number, at least 0')
+    return number
 
 
 def _healthcheck(run: RunConfig, text: str) -> RunConfig:
@@ -163,7 +171,7 @@ def _healthcheck(run: RunConfig, text: str) -> RunConfig:
         name, value = match[1], match[2]
         if name not in _HEALTH_OPTIONS:
             raise InvalidArgument(f"unknown flag: --{name}")
-        options[_HEALTH_OPTIONS[name]] = int(value) if name == "retries" else codec.parse_duration(value)
+        options[_HEALTH_OPTIONS[name]] = _retries(value) if name == "retries" else codec.parse_duration(value)
         text = text[match.end() :]
     kind, _, command = text.partition(" ")
     if kind.upper() == "NONE":

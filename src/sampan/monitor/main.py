@@ -89,7 +89,10 @@ class Monitor:
             answer = operation(message, files)
             if answer is not None:
                 self._connection.post({"seq": message.get("seq"), **answer})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:
+            # All containers hang on this process: no request may end it.
+            if not isinstance(error, OSError | ValueError | KeyError):
+                self.warn(f"{message.get('op')}: {type(error).__name__}: {error}")
             self._connection.post({"seq": message.get("seq"), "error": f"{error}"})
         finally:
             close_all(files)

@@ -35,6 +35,8 @@ OUTPUT_GRACE = 2.0
 # How long, and how often, to ask for the exit of a process that is not our child.
 STATUS_PATIENCE = 3.0
 STATUS_PAUSE = 0.02
+_MOST_CHARACTERS = 0xFFFF
+"""Rows or columns of a terminal: the kernel has 16 bits for them."""
 _LAST_CHUNKS = 64
 
 Answer = Callable[[Message, Files], None]
@@ -362,10 +364,11 @@ class Process:
             self.host.emit({"event": "stdin-closed", "id": self.id})
 
     def resize(self, height: int, width: int) -> None:
-        """Set the terminal's size. Raises OSError."""
+        """Set the terminal's size, as far as the kernel can count. Raises OSError."""
         master = self.files.get("stdout")
         if self.tty and master is not None:
-            fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+            rows, columns = (min(max(0, value), _MOST_CHARACTERS) for value in (height, width))
+            fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     # Ending
 

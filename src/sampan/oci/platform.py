@@ -109,4 +109,4 @@ class Platform:
 def _level(platform: Platform) -> int:
     default = 8 if platform.architecture == "arm64" else 1
     digits = platform.variant.lstrip("v").partition(".")[0]
-    return int(digits) if digits.isdigit() else default
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else default

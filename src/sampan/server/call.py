@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -13,12 +14,14 @@ from sampan.server.nul import refuse_in_document
 from sampan.server.replies import json_reply
 from sampan.server.versions import NEWEST, Version
 from sampan.wire import codec
+from sampan.wire.numbers import whole
 
 T = TypeVar("T")
 
 BODY_LIMIT = 16 << 20
 """Bytes of a JSON body; a create request has some kilobytes."""
 
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 _FALSE = frozenset(("", "0", "no", "false", "none"))
 
 
@@ -95,11 +98,10 @@ class Call:
 
 def whole_number(key: str, value: str, low: int = -(2**63), high: int = 2**63 - 1) -> int:
     """`value` as a number between `low` and `high`. Raises InvalidArgument that names `key`."""
-    digits = value[1:] if value[:1] in ("-", "+") else value
-    if not (digits.isascii() and digits.isdigit()):
+    if not _WHOLE.fullmatch(value):
         raise InvalidArgument(f'invalid value for {key}: "{value}" is not a whole number')
-    number = int(value) if len(value) < 25 else high + 1
-    if not low <= number <= high:
+    number = whole(value)
+    if number is None or not low <= number <= high:
         raise InvalidArgument(f'invalid value for {key}: "{value}" is out of range')
     return number
 

@@ -75,7 +75,7 @@ def parse_time(text: str, now: int | None = None) -> int:
         return 0
     if match := _UNIX.fullmatch(text):
         fraction = int((match[3] or "0")[:9].ljust(9, "0"))
-        sign = -1 if match[1] else 1
+        sign = -1 if match[1] == "-" else 1
         return sign * (int(match[2]) * SECOND + fraction)
     if match := _RFC3339.fullmatch(text):
         return _calendar(match, text)
@@ -93,15 +93,21 @@ def parse_duration(text: str) -> int:
     total = 0
     for number, unit in _DURATION_PART.findall(match[2] or ""):
         whole, _, fraction = number.partition(".")
-        total += int(whole or 0) * _UNITS[unit]
-        total += int(fraction or 0) * _UNITS[unit] // 10 ** len(fraction)
+        digits = fraction[:18]
+        total += int(whole[:_MOST_DIGITS] or 0) * _UNITS[unit]
+        total += int(digits or 0) * _UNITS[unit] // 10 ** len(digits)
+    if total >= 2**63:
+        raise InvalidArgument(f'invalid duration "{text[:80]}": it is longer than 292 years')
     return -total if match[1] == "-" else total
 
 
-_UNIX = re.compile(r"(-)?(\d{1,12})(?:\.(\d+))?")
-_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?)?(Z|[+-]\d\d:\d\d)?")
-_DURATION = re.compile(r"([+-])?(?:((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)|(0))")
-_DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_UNIX = re.compile(r"([+-])?(\d{1,12})(?:\.(\d+))?", re.ASCII)
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?)?(Z|[+-]\d\d:\d\d)?", re.ASCII
+)
+_MOST_DIGITS = 30
+_DURATION = re.compile(r"([+-])?(?:((?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)|(0))", re.ASCII)
+_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _UNITS = {
     "ns": 1,
     "us": 1_000,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampan.monitor.encode import chunk_end, encoder, escape, format_time
+from sampan.monitor.encode import LONGEST_PIECE, chunk_end, encoder, escape, format_time, short_time
 from sampan.monitor.logs.decode import make_decoder, parse_time
 
 NOW = 1_795_614_360_153_321_466
@@ -96,6 +96,54 @@ def test_text_is_never_cut_within_a_character_or_a_line(text):
 @given(st.binary(min_size=1, max_size=50))
 def test_a_cut_takes_something(data):
     assert 0 < chunk_end(data) <= len(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        (b'<a href="x">&</a>', rb"\u003ca href=\"x\"\u003e\u0026\u003c/a\u003e"),
+        ("\u2028 \u2029 \u2027 \u00e9".encode(), "\\u2028 \\u2029 \u2027 \u00e9".encode()),
+        (b"\t\r\b\0\x1b\x7f\\", b"\\u0009\\r\\u0008\\u0000\\u001b\x7f\\\\"),
+        (b"\xff\xe2\x80", rb"\udcff\udce2\udc80"),
+    ],
+)
+def test_escapes_are_dockers(text, inside):
+    assert escape(text) == inside
+
+
+@pytest.mark.parametrize(
+    ("time_ns", "text"),
+    [
+        (5, b"1970-01-01T00:00:00.000000005Z"),
+        (120_000_000, b"1970-01-01T00:00:00.12Z"),
+        (0, b"1970-01-01T00:00:00Z"),
+        (10**9, b"1970-01-01T00:00:01Z"),
+    ],
+)
+def test_times_of_records_have_no_zeros_at_their_end(time_ns, text):
+    assert short_time(time_ns) == text
+
+
+def test_attributes_stand_as_go_writes_a_map():
+    record = written("json-file", [(1, b"x\n", 0)], {"b": "\u00e9<\t", "a": "1"})
+    assert b',"attrs":{"a":"1","b":"\xc3\xa9\\u003c\\t"},"time":' in record
+
+
+@pytest.mark.parametrize(
+    ("data", "lengths"),
+    [
+        (b"x" * (LONGEST_PIECE - 1) + b"\n", [LONGEST_PIECE]),
+        (b"x" * LONGEST_PIECE + b"\n", [LONGEST_PIECE, 1]),
+        (b"x" * 40_000 + b"\n" + b"short\n" * 3000, [LONGEST_PIECE, LONGEST_PIECE, 7233] + [6] * 3000),
+        (b"a\n" + b"x" * 20_000, [2, LONGEST_PIECE, 3616]),
+        ("\u00e9".encode() * 10_000 + b"\n", [LONGEST_PIECE, 3617]),
+        (b"x" + "\u00e9".encode() * 10_000, [LONGEST_PIECE - 1, 3618]),
+    ],
+)
+def test_long_lines_go_in_pieces(data, lengths):
+    records = written("json-file", [(1, data, 0)])
+    assert [len(json.loads(line)["log"].encode()) for line in records.splitlines()] == lengths
+    assert texts(make_decoder("json-file").feed(records)) == {1: data}
 
 
 def test_format_time_is_fixed_width_and_parses_back():

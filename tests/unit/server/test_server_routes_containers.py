@@ -136,7 +136,7 @@ async def test_start_with_a_host_config(api, body: bytes, chunked: bool):
     ("target", "message"),
     [
         ("/containers/c/stop?t=x", 'invalid value for t: "x" is not a whole number'),
-        ("/containers/c/restart?t=99999999999", 'invalid value for t: "99999999999" is out of range'),
+        ("/containers/c/restart?t=99999999999999999999", 'invalid value for t: "99999999999999999999" is out of range'),
         ("/containers/c/resize", 'invalid resize height ""'),
         ("/containers/c/resize?h=x&w=1", 'invalid resize height "x"'),
         ("/containers/c/resize?h=1&w=-1", 'invalid resize width "-1"'),

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from sampan.engine.containers.detachkeys import parse_detach_keys
 from sampan.engine.containers.lifecycle import Emit, Exit, Started, StartFailed
+from sampan.engine.containers.spec.validate import check_console_size
 from sampan.engine.containers.streams import AttachSession
 from sampan.engine.containers.table import Container, Table
 from sampan.engine.containers.transitions import exit_code
@@ -83,6 +84,7 @@ class Execs:
         if not request.cmd:
             raise InvalidArgument("No exec command specified")
         keys = parse_detach_keys(request.detach_keys)
+        check_console_size(request.console_size)
         for entry in request.env or ():
             if not entry or entry.startswith("="):
                 raise InvalidArgument(f"invalid environment variable: {entry}")
@@ -279,8 +281,5 @@ def _reframer(tty: bool, raw: bool) -> Callable[[bytes], bytes] | None:
 
 def _console_size(start: ExecStartRequest, create: ExecCreateRequest) -> tuple[int, int] | None:
     size = start.console_size or create.console_size
-    if not size:
-        return None
-    if len(size) != 2 or min(size) < 0:
-        raise InvalidArgument("ConsoleSize must be [height, width]")
-    return size[0], size[1]
+    check_console_size(size)
+    return (size[0], size[1] if len(size) == 2 else 0) if size else None

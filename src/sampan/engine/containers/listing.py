@@ -45,7 +45,7 @@ def _check_value(name: str, value: str) -> None:
         raise InvalidArgument(f"invalid filter 'status={value}': it must be one of {', '.join(STATUSES)}")
     if name == "health" and value not in _HEALTH:
         raise InvalidArgument(f"invalid filter 'health={value}': it must be one of {', '.join(_HEALTH)}")
-    if name == "exited" and not re.fullmatch(r"-?\d+", value):
+    if name == "exited" and not re.fullmatch(r"-?\d+", value, re.ASCII):
         raise InvalidArgument(f"invalid filter 'exited={value}': it must be a number")
     if name in ("publish", "expose"):
         port_range(name, value)
@@ -53,7 +53,7 @@ def _check_value(name: str, value: str) -> None:
 
 def port_range(name: str, text: str) -> tuple[int, int, str]:
     """First and last port and protocol of `80`, `80/udp`, `8000-8080/tcp`. Raises InvalidArgument."""
-    match = re.fullmatch(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?", text)
+    match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?(?:/(tcp|udp|sctp))?", text, re.ASCII)
     if not match or int(match[1]) > 65535 or int(match[2] or 0) > 65535:
         raise InvalidArgument(f"invalid filter '{name}={text}': it must be PORT[-PORT][/PROTOCOL]")
     return int(match[1]), int(match[2] or match[1]), match[3] or "tcp"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ from sampan.engine.containers.record import ContainerRecord
 from sampan.errors import InvalidArgument
 from sampan.templates.template import Row, Template, TemplateError
 from sampan.wire.containers import ContainerConfig, LogConfig
+from sampan.wire.numbers import whole
 
 DRIVERS = ("json-file", "local", "none")
 READABLE = ("json-file", "local")
@@ -120,27 +122,27 @@ def _by_pattern(pattern: str, values: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if compiled.search(name)}
 
 
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{0,15})?) ?([kmgt]?)i?b?")
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def _size(text: str) -> int:
     if text == "-1":
         return 0
-    number = text.lower().rstrip("kmgtib")
-    unit = text.lower()[len(number) :].replace("ib", "").rstrip("b") if text else ""
-    try:
-        value = float(number) * _UNITS[unit]
-    except (ValueError, KeyError):
-        raise InvalidArgument(f"invalid value for max-size: '{text}' (use a number with k, m or g)") from None
+    match = _SIZE.fullmatch(text.lower())
+    if not match:
+        raise InvalidArgument(f"invalid value for max-size: '{text}' (use a number with k, m or g)")
+    value = int(float(match[1]) * _UNITS[match[2]])
     if value <= 0:
         raise InvalidArgument("max-size must be a positive number")
-    return int(value)
+    return value
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    count = whole(text)
+    if count is None or count < 1:
         raise InvalidArgument(f"invalid value for max-file: '{text}' (a whole number, at least 1)")
-    return int(text)
+    return count
 
 
 def _boolean(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 from sampan.errors import InvalidArgument
+from sampan.wire.numbers import whole
 
 _RTMIN, _RTMAX = 34, 64
 _NAMES = {s.name.removeprefix("SIG"): int(s) for s in signal.Signals if s.name not in ("SIGRTMIN", "SIGRTMAX")}
@@ -29,11 +30,10 @@ _HARMLESS = frozenset(
 
 def parse_signal(text: str) -> int:
     """The number of `9`, `KILL`, `SIGKILL` or `sigrtmin+3`. Raises InvalidArgument."""
-    if text.isdecimal():
-        number = int(text)
-        if 1 <= number <= _RTMAX:
-            return number
-    if text.removeprefix("-").isdecimal() and int(text):
+    given = whole(text)
+    if given is not None and 1 <= given <= _RTMAX:
+        return given
+    if given:
         raise InvalidArgument(f"the linux daemon does not support signal {text}")
     number = _NAMES.get(text.upper().removeprefix("SIG"), 0)
     if not number:

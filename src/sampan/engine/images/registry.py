@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sampan.images.remote import Credentials
     from sampan.images.remote.client import RemoteManifest
     from sampan.images.transfers import Transfers
+from sampan.wire.numbers import whole
 
 _CONFIG_LIMIT = 16 << 20
 _SEARCH_FILTERS = ("is-official", "is-automated", "stars")
@@ -86,7 +87,7 @@ class Registries:
         refuse_unknown(filters, _SEARCH_FILTERS)
         found = await self._transfers().remote.search(term, limit, credentials_of(credentials))
         official = [value.lower() in ("1", "t", "true") for value in filters.get("is-official", ())]
-        stars = [int(value) for value in filters.get("stars", ()) if value.isdecimal()]
+        stars = [number for value in filters.get("stars", ()) if (number := whole(value)) is not None]
         return [
             SearchItem(
                 name=item.name,

@@ -45,7 +45,7 @@ async def logs(containers: AttachBackend, call: Call) -> Response:
 def _moment(call: Call, key: str) -> int | None:
     """Nanoseconds since 1970; docker's 0 is none."""
     text = call.text(key)
-    return codec.parse_time(text) or None if text else None
+    return None if text in ("", "0") else codec.parse_time(text)
 
 
 def _tail(call: Call) -> int | None:

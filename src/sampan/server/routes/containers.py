@@ -110,7 +110,7 @@ async def restart(containers: ContainerBackend, call: Call) -> Response:
 
 
 def _seconds(call: Call) -> int | None:
-    return call.number("t", -(2**31), 2**31 - 1)
+    return call.number("t")
 
 
 def _signal(call: Call) -> str | None:

@@ -10,12 +10,14 @@ import msgspec
 from sampan.errors import InvalidArgument
 from sampan.kernel.facts import HostFacts
 from sampan.wire.containers import Resources
+from sampan.wire.numbers import whole
 
 __all__ = ["check", "drop_unsupported", "numbers"]
 
 R = TypeVar("R", bound=Resources)
 
 _LEAST_MEMORY = 6 << 20
+_MOST_CPUS = 8192
 _NO_OOM_LIMIT = (
     "OOM killer is disabled for the container, but no memory limit is set, "
     "this can result in the system running out of resources."
@@ -170,7 +172,7 @@ def _check_cpuset(host: Resources, facts: HostFacts) -> None:
         try:
             wanted = numbers(asked)
         except ValueError as error:
-            raise InvalidArgument(f"Invalid value {asked} for cpuset {kind}: invalid format: {error}") from None
+            raise InvalidArgument(f"Invalid value {asked} for cpuset {kind}: {error}") from None
         if not wanted <= numbers(available):
             raise InvalidArgument(f"Requested {name} are not available - requested {asked}, available: {available}")
 
@@ -180,9 +182,12 @@ def numbers(text: str) -> frozenset[int]:
     found: set[int] = set()
     for part in filter(None, text.split(",")):
         first, dash, last = part.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise ValueError(part)
-        found.update(range(int(first), int(last or first) + 1))
+        low, high = whole(first), whole(last) if dash else whole(first)
+        if low is None or high is None or not first.isdigit():
+            raise ValueError(f"invalid format: {part}")
+        if max(low, high) > _MOST_CPUS:
+            raise ValueError(f"value of out range, maximum is {_MOST_CPUS}")
+        found.update(range(low, high + 1))
     return frozenset(found)
 
 

@@ -68,7 +68,7 @@ def _cpu(limits: Resources) -> dict[str, Any]:
         quota, period = limits.nano_cpus * _CPU_PERIOD // 10**9, _CPU_PERIOD
     values = {
         "shares": limits.cpu_shares,
-        "quota": quota,
+        "quota": max(quota, -1),  # anything below zero is no limit; crun knows -1 alone
         "period": period,
         "realtimeRuntime": limits.cpu_realtime_runtime,
         "realtimePeriod": limits.cpu_realtime_period,

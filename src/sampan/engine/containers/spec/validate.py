@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -32,7 +32,7 @@ __all__ = ["adjust", "check_restart_policy", "check_start", "validate"]
 
 _MILLISECOND = 1_000_000
 _POLICIES = ("", "no", "always", "unless-stopped", "on-failure")
-_DEVICE_RULE = re.compile(r"[acb] (\d+|\*):(\d+|\*) [rwm]{1,3}")
+_DEVICE_RULE = re.compile(r"[acb] (\d{1,10}|\*):(\d{1,10}|\*) [rwm]{1,3}", re.ASCII)
 _HIDE_NOTHING = "label=disable"
 
 
@@ -193,6 +193,7 @@ def _check_rest(host: HostConfig) -> None:
         _check_storage(host.storage_opt)
     if host.shm_size < 0:
         raise InvalidArgument("SHM size can not be less than 0")
+    check_console_size(host.console_size)
     if not -1000 <= host.oom_score_adj <= 1000:
         raise InvalidArgument(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
     if "" in host.annotations:
@@ -204,6 +205,12 @@ def _check_rest(host: HostConfig) -> None:
         raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
     for entry in host.extra_hosts or ():
         _check_extra_host(entry)
+
+
+def check_console_size(size: Sequence[int] | None) -> None:
+    """Raise InvalidArgument unless it is none, or height and width."""
+    if size and (len(size) > 2 or min(size) < 0):
+        raise InvalidArgument("ConsoleSize must be [height, width]")
 
 
 def _check_storage(options: Mapping[str, str]) -> None:
