@@ -21,17 +21,21 @@ TEST_HOST = os.environ.get("SAMPAN_TEST_HOST", "")
 
 
 class Engine:
-    """A daemon with temporary roots below `home`, listening on home/sock, in the network namespace `network`."""
+    """A daemon with temporary roots below `home`, listening on home/sock, in the network namespace `network`.
+
+    The namespace is its own, or a given one that is its owner's to close.
+    """
 
     command: list[str]
 
-    def __init__(self, home: Path | None = None, flags: tuple[str, ...] = ()) -> None:
+    def __init__(self, home: Path | None = None, flags: tuple[str, ...] = (), network: Netns | None = None) -> None:
         self.home = home or Path(tempfile.mkdtemp(prefix="sampan-test-", dir="/tmp"))
         self.home.mkdir(parents=True, exist_ok=True)
         self.flags = flags
         self.socket = self.home / "sock"
         self.log = self.home / "engine.log"
-        self.network = Netns()
+        self.network = network or Netns()
+        self._owns_network = network is None
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -88,15 +92,16 @@ class Engine:
         """Stop if need be, and remove what lies below `home`."""
         if self.process is not None and self.process.poll() is None:
             self.terminate()
-        self.network.close()
+        if self._owns_network:
+            self.network.close()
         sweep_tree(self.home)
 
 
 class Sampand(Engine):
     """This tree's daemon. Its containers' cgroups are below a parent of their own, so that a leak is seen."""
 
-    def __init__(self, home: Path | None = None, flags: tuple[str, ...] = ()) -> None:
-        super().__init__(home, flags)
+    def __init__(self, home: Path | None = None, flags: tuple[str, ...] = (), network: Netns | None = None) -> None:
+        super().__init__(home, flags, network)
         self.data, self.run = self.home / "data", self.home / "exec"
         self.cgroup_parent = f"/{self.home.name}"
         self.command = [
@@ -122,8 +127,8 @@ class Sampand(Engine):
 class GenuineDockerd(Engine):
     """A genuine dockerd of the peers' root, stopped with all its containers."""
 
-    def __init__(self, home: Path | None = None, flags: tuple[str, ...] = ()) -> None:
-        super().__init__(home, flags)
+    def __init__(self, home: Path | None = None, flags: tuple[str, ...] = (), network: Netns | None = None) -> None:
+        super().__init__(home, flags, network)
         self.command = [str(PEERS), "dockerd", str(self.socket), str(self.home)]
 
 

@@ -6,6 +6,7 @@ No end-to-end, compatibility or benchmark result comes from it.
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -51,6 +52,9 @@ class FakeNetwork:
 
     def connect(self, netns: int | None = None) -> FakeConnection:
         return FakeConnection(self, inside=netns is not None)
+
+    def alone(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def firewall(self, commands: str) -> None:
         self.record("firewall", commands)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import threading
@@ -12,7 +13,7 @@ from typing import TypeVar
 
 from sampan.kernel import syscalls
 
-__all__ = ["inside", "new_network", "path_of", "socket_in", "write_sysctl"]
+__all__ = ["inside", "locked", "new_network", "path_of", "socket_in", "write_sysctl"]
 
 T = TypeVar("T")
 
@@ -53,6 +54,17 @@ def _in_thread(work: Callable[[], T]) -> T:
 def path_of(descriptor: int) -> str:
     """A path by which other processes can open the namespace, while this process holds the descriptor."""
     return f"/proc/{os.getpid()}/fd/{descriptor}"
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Hold the lock that goes with the calling thread's network namespace: one for all processes, without a file."""
+    descriptor = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,6 +41,9 @@ class NetworkKernel(Protocol):
     def connect(self, netns: int | None = None) -> Connection:
         """A connection to the namespace of a descriptor, or to this process's."""
 
+    def alone(self) -> AbstractContextManager[None]:
+        """Nobody else is in such a block meanwhile who serves the same network namespace, whatever process it is."""
+
     def firewall(self, commands: str) -> None:
         """Carry out nft commands as one transaction. Raises NftError."""
 
@@ -65,6 +69,9 @@ class LinuxNetwork:
 
     def connect(self, netns: int | None = None) -> Netlink:
         return Netlink(netns)
+
+    def alone(self) -> AbstractContextManager[None]:
+        return namespaces.locked()
 
     def firewall(self, commands: str) -> None:
         self._nftables().run(commands)

@@ -1,7 +1,8 @@
 """Bridge networks in the kernel: the effects of plans. All calls block; the service makes them in its worker thread.
 
     plan    record without bridge or subnet ─> record with a free name and subnet (nothing is changed)
-    ensure  the bridge, its address, forwarding, the firewall's table: made where missing, kept where they are there
+    ensure  the bridge, its address, forwarding, the firewall's table: made where missing, kept where they are there;
+            what others took since the plan is left to them, and another plan is needed
     plug    a namespace with a pair of links into the bridge, an address, a route; published ports
     unplug  published ports go; the pair ends with its namespace
     remove  table and bridge go
@@ -23,7 +24,7 @@ import msgspec
 from sampan.engine.networks import rules
 from sampan.engine.networks.addresses import choose_subnet, parse_interface
 from sampan.engine.networks.records import EndpointRecord, NetworkRecord
-from sampan.errors import InvalidArgument
+from sampan.errors import Conflict, InvalidArgument
 from sampan.kernel.netlink import (
     Link,
     add_address,
@@ -59,7 +60,11 @@ class Bridges:
                 return network
             bridge = network.bridge if own else _free_name(connection, prefix)
             network = msgspec.structs.replace(network, bridge=bridge)
-            return network if _still_free(connection, network) else _with_subnet(connection, network)
+            if _still_free(connection, network):
+                return network
+            if network.fixed:
+                raise Conflict(f"the subnet {network.subnet} of --bip is in use on this host: give another one")
+            return _with_subnet(connection, network)
 
     def _plan_foreign(self, connection: Connection, network: NetworkRecord) -> NetworkRecord:
         link = connection.link(network.bridge)
@@ -75,16 +80,22 @@ class Bridges:
         link = connection.link(network.bridge) if network.bridge else None
         return link if link and (network.foreign or link.mac == _mac(network)) else None
 
-    def ensure(self, network: NetworkRecord, endpoints: Collection[EndpointRecord]) -> None:
-        """Make what is missing of a planned network; its table is renewed with the ports of `endpoints`."""
-        with self.kernel.connect() as connection:
+    def ensure(self, network: NetworkRecord, endpoints: Collection[EndpointRecord]) -> bool:
+        """Make what is missing of a planned network; its table is renewed with the ports of `endpoints`.
+
+        False, and nothing is changed, when its name or subnet was taken meanwhile: by another daemon, say.
+        """
+        with self.kernel.alone(), self.kernel.connect() as connection:
             if self._own(connection, network) is None:
+                if network.foreign or connection.link(network.bridge) or not _still_free(connection, network):
+                    return False
                 self._make(connection, network)
         if self.kernel.sysctl("net/ipv4/ip_forward") == "0":
             self.kernel.set_sysctl("net/ipv4/ip_forward", "1")
         self.kernel.set_sysctl(f"net/ipv4/conf/{network.bridge}/route_localnet", "1")
         self.kernel.firewall(rules.table(network, endpoints))
-        self.open_user_chain(network)
+        self._open_user_chain(network)
+        return True
 
     def _make(self, connection: Connection, network: NetworkRecord) -> None:
         connection.run(add_bridge(network.bridge, mac=_mac(network), mtu=network.mtu))
@@ -93,7 +104,7 @@ class Bridges:
             length = IPv4Network(network.subnet).prefixlen
             connection.run(add_address(link.index, f"{network.gateway}/{length}"))
 
-    def open_user_chain(self, network: NetworkRecord) -> None:
+    def _open_user_chain(self, network: NetworkRecord) -> None:
         """Where a Docker engine also runs, its forwarding is closed but for what this chain of the user's accepts."""
         rules_there = self.kernel.chain(*_USER_CHAIN)
         if rules_there is None or any(_names_link(rule, network.bridge) for rule in rules_there):
@@ -118,6 +129,7 @@ class Bridges:
         netns = self.kernel.new_network()
         try:
             self._connect(network, endpoint, netns)
+            self._open_user_chain(network)  # a Docker engine may have come since the bridge was made
             if endpoint.ports:
                 self.kernel.firewall(rules.add_ports(network, endpoint))
         except BaseException:
@@ -219,7 +231,7 @@ def _with_subnet(connection: Connection, network: NetworkRecord) -> NetworkRecor
 
 
 def _names_link(rule: dict[str, object], link: str) -> bool:
-    """Whether a rule is one of those that `open_user_chain` makes."""
+    """Whether a rule is one of those that `_open_user_chain` makes."""
     expressions = rule.get("expr")
     first = expressions[0] if isinstance(expressions, list) and expressions else {}
     match = first.get("match", {}) if isinstance(first, dict) else {}

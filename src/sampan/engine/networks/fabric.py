@@ -17,6 +17,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
@@ -186,15 +187,20 @@ class Fabric:
                 raise Unavailable(f"failed to set up the network {network.name}: {error}") from error
 
     async def _make(self, network: NetworkRecord) -> NetworkRecord:
+        made = False
+        while not made:
+            network = await self._plan(network)
+            made = await self._work(partial(self._bridges.ensure, network, list(self.members(network.id))))
+        self._made.add(network.id)
+        return network
+
+    async def _plan(self, network: NetworkRecord) -> NetworkRecord:
         planned = await self._work(lambda: self._bridges.plan(network, _BRIDGE_PREFIX))
         if planned != network:
             await self._database.write(saving(planned), growing=True)
         if planned.subnet != network.subnet:
             self._pools.pop(network.id, None)
         self._networks[network.id] = planned
-        members = list(self.members(network.id))
-        await self._work(lambda: self._bridges.ensure(planned, members))
-        self._made.add(network.id)
         return planned
 
     async def recover(self, runs: Callable[[str], bool]) -> None:
@@ -207,9 +213,16 @@ class Fabric:
         self._inherited.clear()
         for network_id in list(self._networks):
             if any(self.members(network_id)):
-                await self._made_network(network_id)
+                await self._make_again(network_id)
             else:
                 await self._unmake(network_id)
+
+    async def _make_again(self, network_id: str) -> None:
+        """Where it can't be, containers have no network until they are started again; the daemon goes on."""
+        try:
+            await self._made_network(network_id)
+        except SampanError as error:
+            log.warning("the network %s is not there: %s", self._networks[network_id].name, error)
 
     async def _take_over(self, endpoint: EndpointRecord, runs: Callable[[str], bool]) -> None:
         if not runs(endpoint.container) or endpoint.network not in self._networks:

@@ -21,7 +21,8 @@ __all__ = [
 class NetworkRecord(msgspec.Struct, kw_only=True):
     """One network. `bridge` is its link's name, `subnet` and `gateway` are "" until it is first needed.
 
-    `foreign`: the bridge is the user's own (--bridge) and is neither made nor removed.
+    `foreign`: the bridge is the user's own (--bridge) and is neither made nor removed. `fixed`: the subnet is the
+    user's choice (--bip) and is not exchanged for another.
     """
 
     id: str
@@ -33,6 +34,7 @@ class NetworkRecord(msgspec.Struct, kw_only=True):
     gateway: str = ""
     mtu: int = 0
     foreign: bool = False
+    fixed: bool = False
 
 
 class PublishedPort(msgspec.Struct, frozen=True, kw_only=True):

@@ -328,7 +328,7 @@ def _predefined(database: Database, settings: Settings) -> list[NetworkRecord]:
 def _configured(network: NetworkRecord, settings: Settings) -> NetworkRecord:
     """The default bridge as the settings of now want it; what they leave open stays as it was."""
     foreign = settings.bridge not in ("", "none")
-    changes: dict[str, str | bool | int] = {"mtu": settings.mtu, "foreign": foreign}
+    changes: dict[str, str | bool | int] = {"mtu": settings.mtu, "foreign": foreign, "fixed": bool(settings.bip)}
     if foreign or network.foreign:
         changes |= {"bridge": settings.bridge if foreign else "", "subnet": "", "gateway": ""}
     if settings.bip:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
@@ -160,6 +161,42 @@ async def test_an_own_bridge_address(world):
     member = await world.start()
     assert world.networks.settings(member).ip_address == "10.8.0.2"
     assert world.networks.inspect("bridge").ipam.config[0].gateway == "10.8.0.1"
+
+
+async def test_an_own_bridge_address_that_the_host_routes_is_not_exchanged_for_another(world):
+    world.settings.bip = "10.8.0.1/24"
+    await world.reopen()
+    world.kernel.known_routes = [Route(IPv4Network("10.8.0.0/16"), "", 3)]
+    with pytest.raises(Conflict, match=r"10\.8\.0\.0/24 of --bip is in use"):
+        await world.start()
+    assert world.kernel.existing == {}
+
+
+async def test_a_name_and_subnet_taken_between_plan_and_bridge_are_left_to_the_other(world, monkeypatch):
+    """Another daemon has just made its own."""
+
+    def others_were_faster() -> AbstractContextManager[None]:
+        world.kernel.existing.setdefault(
+            "sampan0", Link(7, "sampan0", "bridge", True, True, "02:99:00:00:00:01", 1500, 0, "")
+        )
+        world.kernel.known_addresses = [Address(7, IPv4Interface("172.17.0.1/16"))]
+        return nullcontext()
+
+    monkeypatch.setattr(world.kernel, "alone", others_were_faster)
+    member = await world.start()
+    assert world.networks.settings(member).ip_address == "172.18.0.2"
+    assert world.bridge().bridge == "sampan1"
+    assert world.kernel.existing["sampan0"].mac == "02:99:00:00:00:01"
+
+
+async def test_a_bridge_that_cannot_be_made_again_does_not_keep_a_daemon_from_starting(world):
+    await world.start("c1")
+    world.kernel.existing.clear()
+    world.settings.bip = "10.8.0.1/24"
+    world.kernel.known_routes = [Route(IPv4Network("10.8.0.0/16"), "", 3)]
+    networks = await world.reopen()
+    await networks.recover()
+    assert networks.inspect("bridge").containers.keys() == {"c1"}
 
 
 async def test_the_subnet_stays_while_nobody_else_routes_it(world):
@@ -349,12 +386,23 @@ async def test_containers_that_end_amid_recovery_are_no_failure(world):
     assert not networks.inspect("bridge").containers
 
 
-async def test_docker_beside_us(world):
+@pytest.mark.parametrize("docker_was_first", [True, False])
+async def test_docker_beside_us(world, docker_was_first):
+    """Its forwarding is open to us, whichever came first."""
+
+    def opened() -> bool:
+        return any("insert rule ip filter DOCKER-USER" in text for (text,) in world.kernel.named("firewall"))
+
+    if not docker_was_first:
+        await world.start()
+        assert not opened()
     world.kernel.chains["ip", "filter", "DOCKER-USER"] = []
-    await world.start()
-    inserted = [text for (text,) in world.kernel.named("firewall") if "insert rule" in text]
-    assert len(inserted) == 1
+    await world.start("c2")
+    assert opened()
     match = {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "sampan0"}
     world.kernel.chains["ip", "filter", "DOCKER-USER"] = [{"handle": 5, "expr": [{"match": match}]}]
+    world.kernel.calls.clear()
+    await world.start("c3")
+    assert not opened()
     await world.remove_bridge()
     assert ("delete rule ip filter DOCKER-USER handle 5",) in world.kernel.named("firewall")
