@@ -60,6 +60,8 @@ class Fuzzer(threading.Thread):
             call = self._requests.next()
             client.version = self._dice.choice(VERSIONS)
             client.timeout = LEAVE_SECONDS if call.operation in PATIENT else ANSWER_SECONDS
+            if call.operation in PATIENT:
+                client.close()  # the next connection has the new timeout
             try:
                 self._send(client, call)
             except TimeoutError:
@@ -77,11 +79,11 @@ class Fuzzer(threading.Thread):
         answer = client.begin(call.method, call.target, call.body, call.headers)
         if answer.status == 101:
             return
-        size, pieces = 0, []
+        size, pieces, until = 0, [], time.monotonic() + LEAVE_SECONDS
         for piece in client.stream(answer, call.method):
             pieces.append(piece)
             size += len(piece)
-            if size > 16 << 20 or (call.operation in PATIENT and size > 20_000):
+            if size > 16 << 20 or (call.operation in PATIENT and time.monotonic() > until):
                 client.close()
                 return
         answer.body = b"".join(pieces)

@@ -18,12 +18,13 @@ _SPACES = re.compile(r"[\t\n\v\f\r ]+")
 async def top(arguments: str, processes: Collection[int]) -> TopResponse:
     """What `ps` with `arguments` says of these processes. Raises Internal with its words when it refuses."""
     check_arguments(arguments)
-    words = arguments.split(" ")
+    wishes = arguments.split(" ")
     # Without the list of processes when that does not go together with an option such as `f`.
-    chosen = await _ps([*words, f"-q{','.join(map(str, processes))}"]) if processes else None
-    output = chosen if chosen is not None and chosen.returncode == 0 else await _ps(words)
+    chosen = await _ps([*wishes, f"-q{','.join(map(str, processes))}"]) if processes else None
+    output = chosen if chosen is not None and chosen.returncode == 0 else await _ps(wishes)
     if output.returncode != 0:
-        raise Internal(f"ps: {output.stderr.decode(errors='replace').strip().partition(chr(10))[0]}")
+        words = output.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise Internal(f"ps: {words or f'it ended with exit code {output.returncode}'}")
     return cut(output.stdout.decode("utf-8", "replace"), processes)
 
 

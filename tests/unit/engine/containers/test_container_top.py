@@ -2,7 +2,7 @@
 
 import pytest
 
-from sampan.engine.containers.top import check_arguments, cut
+from sampan.engine.containers.top import _ENVIRONMENT, check_arguments, cut, top
 from sampan.errors import Internal
 
 OUTPUT = """UID          PID    PPID  C STIME TTY          TIME CMD
@@ -47,3 +47,12 @@ def test_another_column_may_not_be_called_pid():
     with pytest.raises(Internal, match='specifying "x=PID" is not allowed'):
         check_arguments("-o x=PID")
     check_arguments("-o pid=PID -o cmd=C")
+
+
+async def test_a_ps_that_says_nothing_is_told_by_its_exit_code(tmp_path, monkeypatch):
+    silent = tmp_path / "ps"
+    silent.write_text("#!/bin/sh\nexit 3\n")
+    silent.chmod(0o755)
+    monkeypatch.setitem(_ENVIRONMENT, "PATH", f"{tmp_path}:{_ENVIRONMENT['PATH']}")
+    with pytest.raises(Internal, match="ps: it ended with exit code 3"):
+        await top("-1", {1})
