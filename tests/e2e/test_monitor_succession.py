@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from pathlib import Path
 
 import pytest
 from monitor_kit import Kit, logged, read_all, unframe
 
 from sampan.errors import Unavailable
 from sampan.monitor.client import Channel, RuntimeFailed
+from sampan.monitor.succession import monitor_command
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -159,6 +161,51 @@ async def test_an_upgrade_is_not_noticed(kit: Kit):
     assert [(await kit.exited(each.id)).exit_code for each in (lines, echo, terminal)] == [4, 0, 0]
     assert logged(kit.log_path(lines.id)) == {"stdout": output}
     assert kit.client.pid == before and (await kit.run("/bin/true")).exit_code == 0
+
+
+OLDER = {
+    "goes over": "",
+    "can not go over": "del main.Monitor.op_upgrade",
+    "leaves what is not understood": "freeze = main.Monitor._freeze; main.Monitor._freeze = "
+    "lambda self, seq: {key: value for key, value in freeze(self, seq).items() if key != 'soft_limit'}",
+}
+COUNT = "trap stop=1 TERM; n=0; until [ $stop ]; do n=$((n+1)); echo $n; done; echo last $n; exit 4"
+
+
+def older_monitor(exec_root: Path, change: str) -> list[str]:
+    """The command of a monitor that speaks an older version, and that the code `change` changes besides."""
+    *command, code, root = monitor_command(exec_root)
+    find_package, _ = code.split("from sampan", 1)
+    patch = "from sampan.monitor import main, protocol; protocol.VERSION = 0"
+    return [*command, "\n".join([find_package, patch, change, "main.main(*sys.argv[1:])"]), root]
+
+
+@pytest.mark.parametrize("change", OLDER.values(), ids=OLDER)
+async def test_the_monitor_of_an_older_daemon_is_taken_over(monkeypatch, change):
+    """Whether it can be upgraded or must be replaced, under load: not a byte is lost, and ends are told as ever."""
+    kit = Kit()
+    writer, quiet, ended = kit.request("/bin/sh", "-c", COUNT), *(kit.request("/bin/sleep", "1000") for _ in range(2))
+    with monkeypatch.context() as older:
+        older.setattr("sampan.monitor.protocol.VERSION", 0)
+        older.setattr("sampan.monitor.succession.monitor_command", lambda root: older_monitor(root, change))
+        running = [await kit.client.start(each) for each in (writer, quiet, ended)]
+        monitor = kit.client.pid
+        kit.client.close()
+    os.kill(running[2].pid, 9)
+    kit.client = kit.new_client()
+    found = {info.id: info.pid for info in await kit.client.ensure()}
+    assert found == {info.id: info.pid for info in running}
+    assert (kit.client.pid == monitor) == (not change)
+    written = kit.log_path(writer.id).stat().st_size
+    while kit.log_path(writer.id).stat().st_size < written + 100_000:  # noqa: ASYNC110 (a file has no event)
+        await asyncio.sleep(0.02)
+    for each, number in ((running[0], 15), (running[1], 9)):
+        os.kill(each.pid, number)
+    assert [(await kit.exited(each.id)).exit_code for each in (writer, quiet)] == [4, 137]
+    *lines, last = kit.read_log(writer.id, "json-file").splitlines()
+    assert lines == [b"%d" % number for number in range(1, len(lines) + 1)] and last == b"last %d" % len(lines)
+    assert (await kit.run("/bin/true")).exit_code == 0
+    await kit.stop()
 
 
 async def test_an_upgrade_to_nothing_leaves_all_as_it_is(kit: Kit, monkeypatch):

@@ -11,7 +11,9 @@
 The pipes of a process are made here and passed to the monitor, so that the daemon has duplicates before anything runs.
 
 When the monitor dies, a successor is started at once and given all of it: it goes on where the last one stopped. Calls
-wait for that. A daemon that starts after both died finds exits with `ensure`, and gives `adopt` what still lives.
+wait for that. A monitor of another version, which another daemon left, becomes one of this version, or is ended and
+succeeded like a dead one. A daemon that starts after both died finds exits with `ensure`, and gives `adopt` what still
+lives.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -110,14 +113,20 @@ class MonitorClient:
             raise Unavailable(f"the monitor of {self._paths.root} does not answer: see {self._paths.monitor_state}")
         link = Link(sock, self._take_event, self._lost)
         try:
-            await self._meet(link)
+            stays = await self._meet(link)
         except BaseException:
             link.close()
             raise
-        self._link = link
+        if stays:
+            self._link = link
+        else:
+            link.close()
 
-    async def _meet(self, link: Link) -> None:
-        """Greet a monitor: the one we know, one that an earlier daemon started, or the successor of a dead one."""
+    async def _meet(self, link: Link) -> bool:
+        """Greet a monitor: the one we know, one that an earlier daemon started, or the successor of a dead one.
+
+        False when it was of another version and had to be ended: a successor is to take over.
+        """
         known, self.pid = self.pid, link.peer
         if known == self.pid or not known:
             answer = await link.request("hello", None, self._keep_transit)
@@ -125,12 +134,29 @@ class MonitorClient:
             self._learn_exits()
         else:
             answer = await link.request("hello")
-        if answer["version"] != protocol.VERSION:
-            raise Unavailable(f"the running monitor speaks version {answer['version']}, not {protocol.VERSION}")
         if self._pidfd is None:
             self._pidfd = os.pidfd_open(self.pid)
+        if answer["version"] != protocol.VERSION:
+            return await self._renew(link, answer["version"], self._pidfd)
         if known and known != self.pid:
             await self._hand_over(link, known)
+        return True
+
+    async def _renew(self, link: Link, version: object, pidfd: int) -> bool:
+        """Make a monitor of another version, of which all is known, one of this version; False when it had to be
+        ended instead: it could not go over, or what it became did not understand what it was."""
+        log.info("the container monitor (pid %d) speaks version %s, not %d", self.pid, version, protocol.VERSION)
+        try:
+            await self._upgrade(link)
+            if (await link.request("hello"))["version"] == protocol.VERSION:
+                return True
+            reason = "it stays at its version"
+        except Unavailable as error:
+            reason = str(error)
+        log.warning("the container monitor (pid %d) is replaced: %s", self.pid, reason)
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        return False
 
     async def _learn_all(self, link: Link) -> None:
         """Learn what runs. Starts that an earlier daemon asked for are waited for: nobody else hears of their end."""
@@ -414,7 +440,9 @@ class MonitorClient:
 
     async def upgrade(self) -> None:
         """Make the running monitor one of this version; its containers do not notice. Raises Unavailable."""
-        link = await self._linked()
+        await self._upgrade(await self._linked())
+
+    async def _upgrade(self, link: Link) -> None:
         answer = await link.request("upgrade", argv=monitor_command(self._paths.root))
         if "error" in answer:
             raise Unavailable(answer["error"])

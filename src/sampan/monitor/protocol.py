@@ -7,6 +7,8 @@
 
 `fds` names the descriptors that travel with the packet (SCM_RIGHTS), in order. Answers may come in any order. A list
 is answered by one packet a process, each with `"more": true`, and a last one without.
+
+A daemon may meet a monitor of another VERSION: `hello`, `list`, `upgrade` and the noted exits are the same in each.
 """
 
 from __future__ import annotations
