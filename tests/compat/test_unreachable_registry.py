@@ -56,3 +56,15 @@ def test_nobody_knows_the_host(genuine, sampand, way):
     for _, words in (ours, theirs):
         # What comes next depends on the machine's name servers.
         assert words.startswith(f'Get "https://{UNKNOWN}/v2/": dial tcp: lookup nosuch.invalid')
+
+
+@pytest.mark.parametrize("way", ["pull", "push", "distribution", "login"])
+def test_a_name_that_nobody_can_be_asked_for(genuine, sampand, way):
+    """Its label has more than the 63 characters of RFC 1035."""
+    load(genuine)
+    load(sampand)
+    host = "a" * 70 + ".invalid:5000"
+    ours, theirs = told(sampand, way, host), told(genuine, way, host)
+    assert ours[0] == theirs[0]
+    for _, words in (ours, theirs):
+        assert words.startswith(f'Get "https://{host}/v2/": dial tcp: lookup {host[:-5]}')

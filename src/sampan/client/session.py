@@ -148,6 +148,8 @@ class Session:
             return connection
         try:
             return Connection(await self.transport.connect())
+        except UnicodeError as error:  # a part of the host's name is empty or too long to be asked for
+            raise Unavailable(f"cannot connect to {self.transport}: there is no such host") from error
         except OSError as error:
             raise Unavailable(_unreachable(str(self.transport), error)) from error
 

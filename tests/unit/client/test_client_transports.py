@@ -119,3 +119,12 @@ def test_iterate_yields_all():
         yield 2
 
     assert list(iterate(numbers())) == [1, 2]
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b"])
+def test_a_name_that_nobody_can_be_asked_for(host):
+    place = Address("tcp", host=host, port=1)
+    with pytest.raises(Unavailable, match="no such host"):
+        run(Engine(BlockingTransport(place), "1.51").system.ping())
+    with pytest.raises(Unavailable, match="no such host"):
+        asyncio.run(Engine(AsyncioTransport(place), "1.51").system.ping())

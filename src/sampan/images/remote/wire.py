@@ -122,12 +122,17 @@ class Wire:
                 )
         except aiohttp.InvalidURL as error:
             raise Upstream(f"{what}: {words_of(error)}") from None
+        except UnicodeError:  # a part of the name is empty or too long to be asked for
+            raise Unreachable(f"{self._knock(url)}: dial tcp: lookup {url.host}: no such host") from None
         except FAILURES as error:
             if isinstance(error, aiohttp.ClientConnectorError):
-                # Where docker knocks before it asks for anything.
-                what = f'Get "{self._endpoint.base}/v2/"' if self.is_own(url) else f'Get "{url}"'
+                what = self._knock(url)
             kind = Unreachable if _is_nowhere(error) else Broken
             raise kind(f"{what}: {words_of(error)}") from None
+
+    def _knock(self, url: URL) -> str:
+        """Where docker knocks before it asks for anything."""
+        return f'Get "{self._endpoint.base}/v2/"' if self.is_own(url) else f'Get "{url}"'
 
     async def document(self, reply: aiohttp.ClientResponse, limit: int) -> bytes:
         """At most `limit` bytes of a body, within the time that a document may take. Raises FAILURES."""
