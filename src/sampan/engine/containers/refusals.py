@@ -17,6 +17,7 @@ _CONTAINER = (
 )
 _EXEC = "OCI runtime exec failed: exec failed: unable to start container process: "
 _RUNC = re.compile(r'msg="(?:runc \w+ failed: )?(.*)"$')
+_CRUN_GONE = re.compile(r"error opening file `[^`]*/([^/`]+)/status`")
 _CRUN_MISSING = re.compile(r"executable file `.*` not found in \$PATH", re.DOTALL)
 
 NOT_FOUND, NOT_EXECUTABLE, OTHER = 127, 126, 128
@@ -44,6 +45,8 @@ def _reason(words: str, program: str) -> tuple[str, int]:
         if "/" in program:
             return f'exec: "{program}": stat {program}: no such file or directory', NOT_FOUND
         return f'exec: "{program}": executable file not found in $PATH', NOT_FOUND
+    if gone := _CRUN_GONE.match(words):
+        return f"the container `{gone[1]}` is not running", OTHER
     if words.startswith("open executable: "):
         # crun refuses a directory with EPERM, a file without the x bit with EACCES.
         detail = "permission denied" if words.endswith("Permission denied") else "is a directory: permission denied"

@@ -247,6 +247,12 @@ def test_restart_delays_double_up_to_a_minute_and_fall_back():
         ),
         ("chdir `/f`: Not a directory", "x", "chdir `/f`: not a directory", 128),
         ("", "x", "the runtime gave no reason", 128),
+        (
+            "error opening file `/run/sampan/runtime/0123/status`: No such file or directory",
+            "sleep",
+            "the container `0123` is not running",
+            128,
+        ),
     ],
 )
 def test_runtimes_words_become_dockers(words, program, message, code):
