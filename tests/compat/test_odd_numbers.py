@@ -144,3 +144,21 @@ def test_a_huge_patience_is_patience(standing):
         assert answer.status == 204, f"{seconds}: {answer.status} {answer.message}"
         assert storm.state(standing, "odd-patient")["ExitCode"] in (4, 143)
         storm.remove(standing, ["odd-patient"])
+
+
+@pytest.mark.parametrize("name", ["x", "", "/tcp", "1-3/tcp", "70000/tcp", "-5", "80/foo"])
+def test_an_exposed_port_that_is_none_troubles_nobody(api, name):
+    """Docker takes it, so an image may have it. It shows it as port 0; we show the true ports only."""
+    body = {"Image": "busybox", "Cmd": ["sleep", "1000"], "ExposedPorts": {name: {}, "80/TCP": {}}}
+    identity = api.post("/containers/create", {**body, "HostConfig": {"NetworkMode": "bridge"}}).json()["Id"]
+    assert api.post(f"/containers/{identity}/start").status == 204
+    (row,) = [row for row in api.get("/containers/json?all=1").json() if row["Id"] == identity]
+    assert row["Ports"] == [{"PrivatePort": 80, "Type": "tcp"}]
+    shown = api.get(f"/containers/{identity}/json").json()
+    assert shown["NetworkSettings"]["Ports"] == {"80/tcp": None}
+    assert set(shown["Config"]["ExposedPorts"]) == {name, "80/TCP"}
+    listed = api.get("/containers/json?filters=" + quote(json.dumps({"expose": ["80"]}))).json()
+    assert identity in [row["Id"] for row in listed]
+    linked = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "bridge", "Links": [f"{identity}:a"]}}
+    other = api.post("/containers/create", linked).json()["Id"]
+    assert api.post(f"/containers/{other}/start").status == 204

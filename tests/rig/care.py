@@ -31,7 +31,9 @@ def load(engine: Engine, archive: bytes | None = None) -> None:
 
 def remove_containers(engine: Engine) -> None:
     with engine.client() as client:
-        for container in client.get("/containers/json?all=1").json():
+        listed = client.get("/containers/json?all=1")
+        assert listed.status == 200, f"{listed.message}\n{engine.log_tail(60)}"
+        for container in listed.json():
             answer = client.delete(f"/containers/{container['Id']}?force=1&v=1")
             assert answer.status in (204, 404), answer.message
 

@@ -1,8 +1,9 @@
-"""Published ports as a container asks for them: parsed once, for the checks of a request and for the networks. Pure."""
+"""Ports as a container exposes and publishes them: parsed once, for checks of requests and for the networks. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 
@@ -10,7 +11,7 @@ from sampan.errors import InvalidArgument, NotImplementedYet
 from sampan.wire.containers import ContainerConfig, HostConfig, PortBinding
 from sampan.wire.numbers import whole
 
-__all__ = ["EVERY_ADDRESS", "PortWish", "wanted_ports"]
+__all__ = ["EVERY_ADDRESS", "PortWish", "ports_named", "wanted_ports"]
 
 EVERY_ADDRESS = "0.0.0.0"
 _PROTOCOLS = ("tcp", "udp", "sctp")
@@ -31,11 +32,20 @@ def wanted_ports(config: ContainerConfig, host: HostConfig) -> list[PortWish]:
     """All ports to publish, sorted. Raises InvalidArgument for what is no port, NotImplementedYet for IPv6."""
     bindings = dict(_normal(host.port_bindings or {}))
     if host.publish_all_ports:
-        for name in config.exposed_ports:
-            bindings.setdefault(_parse(name), [PortBinding()])
+        for protocol, port in ports_named(config.exposed_ports):
+            bindings.setdefault((protocol, port), [PortBinding()])
     return [
         _wish(port, protocol, binding) for (protocol, port), wanted in sorted(bindings.items()) for binding in wanted
     ]
+
+
+def ports_named(names: Iterable[str]) -> list[tuple[str, int]]:
+    """Protocol and number of each, sorted; what is no port, which dockerd exposes too, is none."""
+    found = set()
+    for name in names:
+        with suppress(InvalidArgument):
+            found.add(_parse(name))
+    return sorted(found)
 
 
 def _normal(

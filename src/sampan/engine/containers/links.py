@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from sampan.engine.containers.record import ContainerRecord
 from sampan.engine.containers.table import Container, Table
+from sampan.engine.ports import ports_named
 from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
 
 _NOT_PASSED = ("HOME", "PATH")
@@ -77,7 +78,7 @@ class Links:
             other.name,
             config.hostname,
             self._address_of(other.record),
-            sorted(map(_port, config.exposed_ports), key=lambda port: (port.protocol != "tcp", port.number)),
+            sorted(_ports(config.exposed_ports), key=lambda port: (port.protocol != "tcp", port.number)),
             config.env or (),
         )
 
@@ -184,6 +185,6 @@ def _ranges(ports: Sequence[Port]) -> list[tuple[Port, Port]]:
     return found
 
 
-def _port(name: str) -> Port:
-    number, _, protocol = name.partition("/")
-    return Port(int(number), protocol or "tcp")
+def _ports(names: Iterable[str]) -> Iterator[Port]:
+    for protocol, number in ports_named(names):
+        yield Port(number, protocol)

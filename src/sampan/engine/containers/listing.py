@@ -6,10 +6,11 @@ Values of one filter are alternatives, except labels, which must all be there; d
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sampan.engine.containers.record import ContainerRecord
+from sampan.engine.ports import ports_named
 from sampan.errors import InvalidArgument, NotFound
 from sampan.wire.filters import has_label, refuse_unknown
 
@@ -117,20 +118,19 @@ def _volume(item: Listed, values: list[str]) -> bool:
 
 
 def _exposed(item: Listed, values: list[str]) -> bool:
-    return _any_port([*item.record.config.exposed_ports], "expose", values)
+    return _any_port(item.record.config.exposed_ports, "expose", values)
 
 
 def _published(item: Listed, values: list[str]) -> bool:
-    return _any_port([*(item.record.host_config.port_bindings or {})], "publish", values)
+    return _any_port(item.record.host_config.port_bindings or (), "publish", values)
 
 
-def _any_port(ports: Sequence[str], name: str, values: list[str]) -> bool:
+def _any_port(names: Iterable[str], name: str, values: list[str]) -> bool:
+    ports = ports_named(names)
     for value in values:
         first, last, protocol = port_range(name, value)
-        for port in ports:
-            number, _, its = port.partition("/")
-            if (its or "tcp") == protocol and first <= int(number.partition("-")[0]) <= last:
-                return True
+        if any(its == protocol and first <= number <= last for its, number in ports):
+            return True
     return False
 
 

@@ -88,9 +88,11 @@ def bare_endpoint(network: NetworkRecord, container: str) -> EndpointRecord:
     )
 
 
-def port_bindings(endpoints: Iterable[EndpointRecord], exposed: Iterable[str]) -> dict[str, list[PortBinding] | None]:
+def port_bindings(
+    endpoints: Iterable[EndpointRecord], exposed: Iterable[tuple[str, int]]
+) -> dict[str, list[PortBinding] | None]:
     """`Ports` of a running container: exposed ones with null, published ones with their host ports."""
-    found: dict[str, list[PortBinding] | None] = dict.fromkeys(exposed)
+    found: dict[str, list[PortBinding] | None] = {f"{number}/{protocol}": None for protocol, number in exposed}
     for endpoint in endpoints:
         for port in endpoint.ports:
             key = f"{port.container_port}/{port.protocol}"

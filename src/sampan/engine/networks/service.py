@@ -37,7 +37,7 @@ from sampan.engine.networks.fabric import Fabric, Wish
 from sampan.engine.networks.filters import select
 from sampan.engine.networks.members import ContainerRecord, Member, Members, Settings
 from sampan.engine.networks.records import EndpointRecord, NetworkRecord, load_networks, saving
-from sampan.engine.ports import wanted_ports
+from sampan.engine.ports import ports_named, wanted_ports
 from sampan.errors import Conflict, Denied, InvalidArgument, NotFound, NotImplementedYet
 from sampan.kernel import namespaces
 from sampan.kernel.network import LinuxNetwork, NetworkKernel
@@ -232,7 +232,7 @@ class Networks:
         if not container.running or _mode(record).startswith(_JOINED):
             return {}
         endpoint = self._endpoint(record)
-        return render.port_bindings([endpoint], sorted(record.config.exposed_ports)) if endpoint else {}
+        return render.port_bindings([endpoint], ports_named(record.config.exposed_ports)) if endpoint else {}
 
     def names(self, container: Member) -> list[str]:
         """Names and ids of the container's networks, as filters take them."""
