@@ -1,4 +1,5 @@
-"""The rules of the tree: who may import whom, who may read the environment, and that each module stands alone."""
+"""The rules of the tree: who may import whom, who may read the environment, that each module stands alone, and that
+names of test files are unique."""
 
 from __future__ import annotations
 
@@ -186,3 +187,10 @@ def test_each_module_is_importable_alone(tmp_path):
     command = [sys.executable, "-I", str(script), *names]
     result = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stderr
+
+
+def test_names_of_test_files_are_unique():
+    """pytest imports them by their bare names: two of one name are one module, and the second is not collected."""
+    tests = Path(__file__).parents[1]
+    names = [path.name for path in tests.rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
